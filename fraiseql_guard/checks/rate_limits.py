@@ -71,9 +71,9 @@ class RateLimits:
 
     def _lenient(self, policy: str) -> tuple[Charge, ...]:
         many = [_grown(charge, LENIENCY, f"{policy}:{charge.key}") for charge in self._anonymous]
-        return tuple(
-            replace(charge, policy=policy + charge.policy.removeprefix(_ANONYMOUS), fixed=True) for charge in many
-        )
+        shortest, *others = [replace(charge, fixed=True) for charge in many]
+        further = [replace(each, policy=f"{policy}-{each.limit.window}", window_of=policy) for each in others]
+        return (replace(shortest, policy=policy), *further)
 
     def _of_sockets(self, rate: Rate, first: Rate) -> tuple[Charge, ...]:
         """Upgrades, as many again at once in the shortest window."""

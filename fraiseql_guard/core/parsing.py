@@ -119,6 +119,14 @@ def some_of(*names: str) -> Callable[[object], tuple[str, ...]]:
     return parse_some
 
 
+def rate_limit_headers(value: object) -> tuple[str, ...]:
+    """A list of kinds of headers, or ``none`` alone."""
+    found = some_of("standard", "legacy", "none")(value.lower() if isinstance(value, str) else value)
+    if "none" in found and len(found) > 1:
+        raise ValueError("names none and headers at once")
+    return found
+
+
 def keys(value: object) -> tuple[str, ...]:
     """A list of keys of JSON objects, of up to 64 printable characters each."""
     complaint = "is not a list of keys of up to 64 printable characters"

@@ -138,6 +138,20 @@ class Settings:
     rate_limit_public: Rate = setting(
         RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
     )
+    rate_limit_headers: tuple[str, ...] = setting(
+        ValueForm(parsing.rate_limit_headers, "standard, legacy, both, or none", "standard"),
+        "standard,legacy",
+        "Headers that tell clients what is left: RateLimit and RateLimit-Policy (standard), X-RateLimit-* (legacy), or "
+        "none. Retry-After stays.",
+        changeable=True,
+    )
+    expose_limits: bool = setting(
+        SWITCH,
+        "true",
+        "Whether clients are told of limits: their numbers, what exceeded them, and which setting decides. Else a "
+        "refusal says its code and when to come back.",
+        changeable=True,
+    )
     max_in_flight: int = setting(
         COUNT, "10", "Most operations of one caller at work at once, in a process.", changeable=True
     )

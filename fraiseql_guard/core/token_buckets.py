@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -97,7 +97,8 @@ class Charge:
 
     ``policy`` is the name that RateLimit-Policy shows (``default``, ``authenticated``, ``graphql``, ...); ``bucket``
     tells apart the buckets of one subject and defaults to the policy. A ``fixed`` charge stays when an override of the
-    subject's limit replaces the others.
+    subject's limit replaces the others. ``window_of`` is the policy of the shortest window, where this is another
+    window of the same rate.
     """
 
     policy: str
@@ -106,6 +107,7 @@ class Charge:
     tokens: int = 1
     bucket: str = ""
     fixed: bool = False
+    window_of: str = ""
 
     def __hash__(self) -> int:
         return self._hash  # charges of the common cases live long and are looked up often
@@ -128,6 +130,11 @@ class Charge:
     def key(self) -> str:
         """Name of the bucket within its subject."""
         return self.bucket or self.policy
+
+    @property
+    def rate_name(self) -> str:
+        """The policy of the rate, equal for all its windows."""
+        return self.window_of or self.policy
 
     @cached_property
     def shared(self) -> bool:
@@ -185,10 +192,20 @@ def charges_of(
     found = [Charge(policy, shortest, burst.of(shortest), bucket=bucket)]
     for limit in rate.limits[1:]:
         # A slash is in no name of a policy or a tier, so that no other rate has this bucket.
-        bucket, first = f"{name}/{limit.window}", before.get(limit.window_seconds)
+        bucket, first = f"{name}/{limit.window_seconds}", before.get(limit.window_seconds)
         bucket = bucket if first is None else mounted_bucket(bucket, first, 0)
-        found.append(Charge(f"{policy}-{limit.window}", limit, bucket=bucket))
+        found.append(Charge(f"{policy}-{limit.window}", limit, bucket=bucket, window_of=policy))
     return tuple(found)
+
+
+def idle_windows(charges: Sequence[Charge]) -> Iterator[tuple[Charge, Charge]]:
+    """The charges of a rate that can never be short, each with another that is short before it."""
+    for charge in charges:
+        # What refills more slowly, and holds less, has more of itself in use at any time.
+        others = (each for each in charges if each is not charge)
+        tighter = next((each for each in others if each.rate <= charge.rate and each.capacity <= charge.capacity), None)
+        if tighter is not None:
+            yield charge, tighter
 
 
 def network_bucket(policy: str, network: str) -> str:

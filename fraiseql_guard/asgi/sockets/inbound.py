@@ -229,7 +229,7 @@ class Inbound:
     async def _refuse(self, operation_id: str, ctx: RequestContext, denial: Denial, seconds: float) -> None:
         """An operation is refused by a message, never by an end of the socket: that brings clients back."""
         link = self._link
-        error = link.dialect.error(operation_id, replies.graphql_error(ctx, denial))
+        error = link.dialect.error(operation_id, replies.graphql_error(ctx, denial, link.runtime.disclosure))
         link.refused(ctx, denial, seconds)
         await link.send_text(error)
 
@@ -241,7 +241,7 @@ class Inbound:
         if denial.code is QUERY_TIMEOUT and apply_mode(runtime, ctx, denial) is None:
             return
         ctx.denial = denial
-        error = link.dialect.error(operation.id, replies.graphql_error(ctx, denial))
+        error = link.dialect.error(operation.id, replies.graphql_error(ctx, denial, runtime.disclosure))
         runtime.tell(runtime.recorder.refused, ctx, denial)
         self._operations.refuse(operation, denial.status)
         self._pulse.say(error)

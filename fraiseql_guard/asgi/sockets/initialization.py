@@ -64,7 +64,7 @@ class Initialization:
         seconds = time.monotonic() - began_at
         if denial is not None:
             link.refused(ctx, denial, seconds)
-            error = replies.graphql_error(ctx, denial)
+            error = replies.graphql_error(ctx, denial, runtime.disclosure)
             link.end(_ending(denial), first=link.dialect.connection_error(error))
             return False
         self._adopt(ctx, token)
