@@ -246,7 +246,7 @@ def test_names_that_clients_choose_loosen_nothing(guarded, names, effect) -> Non
 
 
 async def test_a_name_brings_no_second_bucket(mount) -> None:
-    """Whoever calls their operation by a rule's name pays as before, and from the rule's bucket as well."""
+    """A caller whose operation has the name of a rule pays as before, and from the bucket of the rule as well."""
     rules = [rule(f"r{number}", {"operations": [f"Op{number}"]}, rate="2/minute") for number in range(5)]
     guard = mount(rules=rules, rate_limit_burst=0, rate_limit_default="4/minute")
     found = [await statuses(guard, 3, f"query Op{number}{{me{{id}}}}") for number in range(5)]
