@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fraiseql_guard.core.refusal_facts import RenderRefusal
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.user_status import AskUserStatus
 
 
@@ -15,6 +18,19 @@ class AppHooks:
 
     user_status: AskUserStatus | None = None
     """Says whether a verified user is still active."""
+
+    render_refusal: RenderRefusal | None = None
+    """Returns the body of a refusal."""
+
+    def __post_init__(self) -> None:
+        """SettingsError for a function that cannot be used."""
+        if self.render_refusal is not None and (
+            not callable(self.render_refusal) or inspect.iscoroutinefunction(self.render_refusal)
+        ):
+            raise SettingsError(
+                f"render_refusal={self.render_refusal!r} is no plain function: it answers at once, for a caller who is "
+                "refused. Accepted: def render_refusal(refusal): ..."
+            )
 
     def joined(self, inner: AppHooks, either: Callable[[str, Any, Any], Any]) -> AppHooks:
         """These and those of the middleware directly inside. ``either`` is given the name and both functions, and

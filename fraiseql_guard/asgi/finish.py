@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Message, Scope, Send
 
@@ -36,7 +36,7 @@ async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Se
     headers, body = refusal(runtime, ctx, denial)
     # By its head a batch cannot be told from one of another length.
     ctx.body = ctx.rewritten = None  # its memory was given back
-    if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[":
+    if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[" and _is_steady(runtime, ctx, denial, body):
         runtime.tell(runtime.refusal_cache.remember, ctx, denial, headers, body)
     await send_refusal(ctx, denial, headers, body, send)
 
@@ -45,8 +45,22 @@ def refusal(runtime: Runtime, ctx: RequestContext, denial: Denial) -> tuple[list
     """Headers and body of a refusal."""
     origins = () if ctx.for_operator else runtime.settings.cors_origins
     batch = runtime.tell(batch_size, ctx, runtime.settings) if ctx.guarded else 0
-    headers, body = replies.refusal(ctx, denial, origins, runtime.now(), batch=batch or 0)
+    own = None if runtime.own_bodies is None else runtime.own_bodies.answer(ctx, denial, batch=batch or 0)
+    headers, body = replies.refusal(ctx, denial, origins, runtime.now(), batch=batch or 0, own=own)
     return headers if ctx.outer is None else _for_outside(ctx, ctx.outer, headers), body
+
+
+def refusal_error(runtime: Runtime, ctx: RequestContext, denial: Denial) -> dict[str, Any]:
+    """A refusal as one GraphQL error, for answers that have no head."""
+    error = replies.graphql_error(ctx, denial)
+    return error if runtime.own_bodies is None else runtime.own_bodies.error(ctx, denial, error)
+
+
+def _is_steady(runtime: Runtime, ctx: RequestContext, denial: Denial, body: bytes) -> bool:
+    """Whether the same answer, with another id, is that to the next request like this one."""
+    if runtime.own_bodies is None:
+        return ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
+    return runtime.own_bodies.is_steady(ctx, denial, body)
 
 
 def tell_outside(ctx: RequestContext) -> None:

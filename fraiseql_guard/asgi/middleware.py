@@ -32,6 +32,7 @@ from fraiseql_guard.asgi.server_errors import name_server_errors
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
+from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
@@ -54,7 +55,9 @@ class Middleware:
     also has unknown fields refused. ``registry`` holds the metrics instead of an own one, ``logger`` (structlog or
     logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
-    (or None), ``"not_found"`` or ``"disabled"``.
+    (or None), ``"not_found"`` or ``"disabled"``. ``render_refusal`` is a plain function that is given the
+    :class:`RefusalFacts` of a refusal and returns its body: a dict or list, a :class:`RefusalBody`, or None for the
+    guard's own.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
@@ -76,6 +79,7 @@ class Middleware:
         registry: CollectorRegistry | None = None,
         logger: Any = None,
         user_status: AskUserStatus | None = None,
+        render_refusal: RenderRefusal | None = None,
         database: DatabaseSignals | None = None,
         clock: Clock | None = None,
         **options: Any,
@@ -99,7 +103,7 @@ class Middleware:
                 schema=schema,
                 registry=registry,
                 logger=logger,
-                app_hooks=AppHooks(user_status=user_status),
+                app_hooks=AppHooks(user_status=user_status, render_refusal=render_refusal),
                 database=database,
                 clock=clock,
                 awaits_schema=late,

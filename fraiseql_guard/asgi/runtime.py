@@ -16,6 +16,7 @@ from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
+from fraiseql_guard.asgi.own_bodies import OwnBodies
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
@@ -139,6 +140,7 @@ class Runtime:
     neighbours: Neighbours
     mounts: MountPrefixes
     reader: Reader | None = None
+    own_bodies: OwnBodies | None = None
     now: Callable[[], float] = time.time
 
     # What every request asks of the modes, looked up once.

@@ -106,7 +106,8 @@ class _RuntimeBuilder:
             budget=at_work.budget,
             refusal_cache=telemetry.refusal_cache,
             head_cache=RequestHeadCache(
-                head_reads(self._resolver, self._head_checks, self._token_check), components.allow_list
+                head_reads(self._resolver, self._head_checks, self._token_check, components.own_bodies),
+                components.allow_list,
             ),
             books=components.books,
             timers=at_work.timers,
@@ -116,6 +117,7 @@ class _RuntimeBuilder:
             health=self._health(),
             database=components.database,
             reader=self._reader,
+            own_bodies=components.own_bodies,
             operator=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
             now=self._clocks.now,

@@ -90,6 +90,11 @@ class Settings:
         "YAML of modes, settings, blocks, documents and operations that override for a while; read again when it "
         "changes.",
     )
+    refusal_template_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/refusals.json"),
+        None,
+        "JSON with the bodies of refusals, in place of the guard's own: placeholders like {code} stand in its texts.",
+    )
 
     # the caller's address
     trusted_proxies: tuple[network_forms.TrustedPeer, ...] = setting(
