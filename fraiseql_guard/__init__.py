@@ -10,6 +10,7 @@ from fraiseql_guard.asgi.guard import (
 )
 from fraiseql_guard.asgi.logins import Logins, logins
 from fraiseql_guard.checks.lockouts import Lockout
+from fraiseql_guard.core.notices import RefusalNotice, SanctionNotice
 from fraiseql_guard.core.refusal_facts import RefusalBody, RefusalFacts
 from fraiseql_guard.core.request import guard_deadline, guard_request_id
 from fraiseql_guard.core.settings import Settings
@@ -28,6 +29,8 @@ __all__ = [
     "RateLimitMiddleware",
     "RefusalBody",
     "RefusalFacts",
+    "RefusalNotice",
+    "SanctionNotice",
     "Settings",
     "SettingsError",
     "guard_deadline",

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from fraiseql_guard.testing import make_token
+from tests.conftest import SECRET
 from tests.support.asgi import EchoApp, graphql, request
 from tools.docs import ROOT
 
@@ -56,3 +58,16 @@ async def test_the_template_that_gives_refusals_a_body(guarded, tmp_path: Path) 
     wrong = await request(guard, "GET", "/pa\nge", client=("198.51.100.9", 1))
     assert wrong.json["error"]["wait"] is None
     assert json.dumps(wrong.json["error"]["text"]).endswith(f'{wrong.header("x-request-id")}."')
+
+
+async def test_the_functions_that_hear_of_refusals_and_sanctions(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("FRAISEQL_JWT_SECRET", SECRET)
+    monkeypatch.setenv("FRAISEQL_MAX_QUERY_COMPLEXITY", "1")
+    app = run(blocks("refusals.md")[1], app=EchoApp())["app"]
+    await graphql(app, "query People { a { b { c } } }", token=make_token(SECRET, sub="ada"))
+    await app.block_ip("198.51.100.9", 60)
+    await app.aclose()
+    assert capsys.readouterr().out.splitlines() == [
+        "ada: 1 x QUERY_TOO_COMPLEX in People",
+        "198.51.100.9: operator for 60 s, by app",
+    ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fraiseql_guard.core.notices import OnRefusal, OnSanction
 from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.user_status import AskUserStatus
@@ -22,8 +23,21 @@ class AppHooks:
     render_refusal: RenderRefusal | None = None
     """Returns the body of a refusal."""
 
+    on_refusal: OnRefusal | None = None
+    """Hears of refusals."""
+    on_sanction: OnSanction | None = None
+    """Hears of sanctions."""
+
     def __post_init__(self) -> None:
         """SettingsError for a function that cannot be used."""
+        for name in ("on_refusal", "on_sanction"):
+            hook = getattr(self, name)
+            plain = inspect.isroutine(hook) and not inspect.iscoroutinefunction(hook)
+            if hook is not None and (plain or not callable(hook)):
+                raise SettingsError(
+                    f"{name}={hook!r} is no asynchronous function: what it waits for would hold up all requests. "
+                    f"Accepted: async def {name}(notice): ..."
+                )
         if self.render_refusal is not None and (
             not callable(self.render_refusal) or inspect.iscoroutinefunction(self.render_refusal)
         ):

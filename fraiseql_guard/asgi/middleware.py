@@ -32,6 +32,7 @@ from fraiseql_guard.asgi.server_errors import name_server_errors
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
+from fraiseql_guard.core.notices import OnRefusal, OnSanction
 from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings
@@ -57,7 +58,8 @@ class Middleware:
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``. ``render_refusal`` is a plain function that is given the
     :class:`RefusalFacts` of a refusal and returns its body: a dict or list, a :class:`RefusalBody`, or None for the
-    guard's own.
+    guard's own. ``on_refusal`` and ``on_sanction`` are async functions that are given a :class:`RefusalNotice` and a
+    :class:`SanctionNotice`, beside the requests: what they do holds up none.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
@@ -80,6 +82,8 @@ class Middleware:
         logger: Any = None,
         user_status: AskUserStatus | None = None,
         render_refusal: RenderRefusal | None = None,
+        on_refusal: OnRefusal | None = None,
+        on_sanction: OnSanction | None = None,
         database: DatabaseSignals | None = None,
         clock: Clock | None = None,
         **options: Any,
@@ -103,7 +107,12 @@ class Middleware:
                 schema=schema,
                 registry=registry,
                 logger=logger,
-                app_hooks=AppHooks(user_status=user_status, render_refusal=render_refusal),
+                app_hooks=AppHooks(
+                    user_status=user_status,
+                    render_refusal=render_refusal,
+                    on_refusal=on_refusal,
+                    on_sanction=on_sanction,
+                ),
                 database=database,
                 clock=clock,
                 awaits_schema=late,
@@ -363,6 +372,7 @@ class Middleware:
         await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.periodic_task.aclose()
         self._count_deferred()
+        await self.reloader.components.telemetry.notices.aclose()
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.documents.trusted) is not None:

@@ -46,7 +46,7 @@ class OwnBodies:
         if _is_ours(ctx, denial):
             return None
         try:
-            return self._answer(ctx, denial, _facts(ctx, denial), batch)
+            return self._answer(ctx, denial, facts_of(ctx, denial), batch)
         except Exception as error:  # noqa: BLE001 - the function is the app's: it may raise anything
             self._on_fault(error)
             return None
@@ -57,7 +57,7 @@ class OwnBodies:
         if _is_ours(ctx, denial):
             return own
         try:
-            first = _first_error(self._rendered(_facts(ctx, denial)))
+            first = _first_error(self._rendered(facts_of(ctx, denial)))
             if first is None:
                 return own
             told = {name: first[name] for name in ("message", "extensions") if name in first}
@@ -72,7 +72,7 @@ class OwnBodies:
         may put the time or a number of its own into each."""
         if _is_ours(ctx, denial):
             return True
-        facts = _facts(ctx, denial)
+        facts = facts_of(ctx, denial)
         extensions = {**facts.extensions, "requestId": _OTHER_ID} if facts.extensions else facts.extensions
         try:
             one = self._answer(ctx, denial, facts, 0)
@@ -130,7 +130,8 @@ def _is_ours(ctx: RequestContext, denial: Denial) -> bool:
     return ctx.for_operator or denial.code in _BY_PROTOCOL
 
 
-def _facts(ctx: RequestContext, denial: Denial) -> RefusalFacts:
+def facts_of(ctx: RequestContext, denial: Denial) -> RefusalFacts:
+    """What is known of a refusal, as its caller hears of it."""
     extensions = extensions_of(ctx, denial)
     return RefusalFacts(
         code=denial.code.name,

@@ -187,7 +187,7 @@ class _RuntimeBuilder:
             components.store,
             self._settings,
             allow_list=components.allow_list,
-            audit=components.telemetry.recorder.process.acted,
+            audit=components.telemetry.notices.audited(components.telemetry.recorder.process.acted),
             remembered=self._reader.texts if self._reader is not None else None,
             own=self._own_knowledge(),
             connections=components.at_work.live_watch,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fraiseql_guard.asgi.mount_options import MountOptions, counts
+from fraiseql_guard.asgi.notices import Notices
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
+from fraiseql_guard.core.signals import Hook
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.stores.refusals import Refusals
@@ -23,6 +25,7 @@ class TelemetryParts:
     journal: RefusalJournal
     refusals: Refusals
     refusal_cache: RefusalResponseCache
+    notices: Notices
 
 
 def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> TelemetryParts:
@@ -33,7 +36,24 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
     # The recorder tells the traffic and the journal of every request and refusal.
     traffic, journal = TrafficStats(clock=elapsed), RefusalJournal(clock=now)
     log = EventLog(settings, metrics, logger=mount_options.logger, clock=now)
-    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note, clock=elapsed)
+    notices = Notices(
+        mount_options.app_hooks,
+        on_outcome=lambda hook, outcome, count: recorder.process.noticed(hook, outcome, count),
+        on_fault={
+            Hook.ON_REFUSAL: lambda error: recorder.fault("on_refusal", error),
+            Hook.ON_SANCTION: lambda error: recorder.fault("on_sanction", error),
+        },
+        now=now,
+    )
+    recorder = RequestRecorder(
+        metrics,
+        log,
+        settings,
+        on_request=traffic.note,
+        on_refusal=journal.note,
+        observer=notices if notices.wanted else None,
+        clock=elapsed,
+    )
     database.attach(recorder.database)
     refusals = Refusals(clock=elapsed)
     parts = TelemetryParts(
@@ -42,6 +62,7 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
         journal=journal,
         refusals=refusals,
         refusal_cache=RefusalResponseCache(recorder, refusals, counted=counts(mount_options), clock=elapsed, now=now),
+        notices=notices,
     )
     _flush_before_reading(parts)
     return parts
