@@ -103,6 +103,12 @@ class AtWork:
     live_watch: LiveWatch
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
 
+    def forget(self) -> None:
+        """Count nothing as at work or open, and remember no token."""
+        for counter in (self.operations, self.logins, self.sockets, self.subscriptions):
+            counter.clear()
+        self.repeated_tokens.forget()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:

@@ -35,8 +35,9 @@ from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.notices import OnRefusal, OnSanction
 from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
-from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
@@ -101,7 +102,7 @@ class Middleware:
             own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
             mount_options = MountOptions(
                 names=(type(self).__name__,),
-                protections=self.protections,
+                asked_for=self.protections,
                 settings=own,
                 explicit=own.explicit(beyond_environment=settings is None),
                 schema=schema,
@@ -360,6 +361,23 @@ class Middleware:
     def _count_deferred(self) -> None:
         self._runtime.tell(self._runtime.refusal_cache.tell)
         self._runtime.tell(self._runtime.recorder.flush)
+
+    async def reset(self, *, force: bool = False) -> None:
+        """Begin anew, between two tests: empty the buckets, forget offences, automatic sanctions, what is remembered of
+        refusals, documents and tokens, and what counts as at work. What operators have said stays, and so do metrics
+        and log lines.
+
+        Nothing may be at work meanwhile. On Redis that would free every attacker of a fleet that shares it, so that the
+        namespace must name a test, or ``force`` be given: SettingsError otherwise. StoreError if Redis does not answer.
+        """
+        settings = self.settings
+        if settings.redis_url is not None and "test" not in settings.namespace.lower() and not force:
+            raise SettingsError(
+                f"{name_of('namespace')}={settings.namespace!r} may be shared by workers that serve: a reset would "
+                f"lift their sanctions. Give tests a namespace of their own, {name_of('namespace')}=test, or call "
+                "reset(force=True)"
+            )
+        await self.reloader.reset()
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,11 @@ class Settings:
 
     # general
     mode: str = setting(
-        MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.", changeable=True
+        MODE,
+        "enforce",
+        "enforce refuses; monitor only counts and logs what would be refused; off decides nothing, as if it were not "
+        "mounted (for tests, and never at run time).",
+        changeable=True,
     )
     mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.", changeable=True)
     mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.", changeable=True)
@@ -578,7 +582,10 @@ class Settings:
         ValueForm(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition."
     )
     metrics_networks: tuple[parsing.Network, ...] = setting(
-        NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
+        NETWORKS,
+        "",
+        "Networks that may read the metrics, besides loopback peers that are no proxy (in development also Starlette's "
+        "TestClient).",
     )
     metrics_token: Secret | None = setting(
         TOKEN,
