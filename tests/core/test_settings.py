@@ -143,7 +143,7 @@ def test_all_problems_are_told_together():
         {"FRAISEQL_MAX_QUERY_DEPTH": "deep", "FRAISEQL_GUARD_MODE": "perhaps"}, batching="maybe", colour="red"
     )
     assert len(text.splitlines()) == 4
-    for name in ("FRAISEQL_MAX_QUERY_DEPTH='deep'", "FRAISEQL_GUARD_MODE='off'", "batching='maybe'", "colour"):
+    for name in ("FRAISEQL_MAX_QUERY_DEPTH='deep'", "FRAISEQL_GUARD_MODE='perhaps'", "batching='maybe'", "colour"):
         assert name in text
 
 
