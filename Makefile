@@ -27,7 +27,7 @@ NOT_QUICK := tests/asgi/test_path_routers.py tests/asgi/sockets/test_any_order.p
 	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/metrics/test_multiprocess.py \
 	tests/telemetry/log/test_writer.py tests/telemetry/metrics/test_folding.py tests/guard/test_body_shares.py \
 	tests/guard/test_sanctions.py tests/guard/test_streams.py tests/guard/test_timeout.py tests/identity/test_jwks_url.py \
-	tests/test_regexes.py tests/test_properties.py
+	tests/test_regexes.py tests/test_properties.py tests/test_testing_page.py
 OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 
 # The tests start this package some hundred times; compiled once it starts in two thirds of the time.

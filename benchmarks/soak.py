@@ -29,8 +29,7 @@ import httpx
 import redis
 
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.testing import make_token
-from tests.support.exposition import samples_of
+from fraiseql_guard.testing import make_token, samples_of
 from tests.support.redis_server import RedisServer
 from tests.support.socket_client import ClosedError, L, RefusedError, T, connected
 from tests.support.socket_servers import GUARDED_STRAWBERRY, SocketServer, serving

@@ -11,6 +11,8 @@ from fraiseql_guard.asgi.guard import (
 from fraiseql_guard.asgi.limits import BucketState, Charged, Limits, limits
 from fraiseql_guard.asgi.logins import Logins, logins
 from fraiseql_guard.checks.lockouts import Lockout
+from fraiseql_guard.core.notices import RefusalNotice, SanctionNotice
+from fraiseql_guard.core.refusal_facts import RefusalBody, RefusalFacts
 from fraiseql_guard.core.request import guard_deadline, guard_request_id
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.variables import SettingsError
@@ -31,6 +33,10 @@ __all__ = [
     "QueryLimitMiddleware",
     "QueryTimeoutMiddleware",
     "RateLimitMiddleware",
+    "RefusalBody",
+    "RefusalFacts",
+    "RefusalNotice",
+    "SanctionNotice",
     "Settings",
     "SettingsError",
     "guard_deadline",

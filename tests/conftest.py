@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -14,9 +13,8 @@ import pytest
 from hypothesis import settings
 
 from fraiseql_guard import Guard
-from fraiseql_guard.testing import ManualClock
+from fraiseql_guard.testing import GuardProbe, ManualClock
 from tests.support.asgi import EchoApp
-from tests.support.exposition import Samples, samples_of
 from tests.support.properties import forget_the_modules, register_profiles
 from tests.support.waiting import until
 
@@ -61,47 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
 
-class Guarded:
-    """A guard under test: call it like the app, and look at what an operator would see."""
-
-    def __init__(self, guard: Any, app: Any, log_path: Path) -> None:
-        self.guard = guard
-        self.app = app
-        self.log_path = log_path
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await self.guard(scope, receive, send)
-
-    def flush(self) -> None:
-        """Everything deferred is counted, and every line written."""
-        self.guard.flush()
+class Guarded(GuardProbe):
+    """A guard under test, and what the guard's own tests look at beside what every test may."""
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log lines so far, all or those of one event."""
-        self.flush()
-        return [line for line in self.written_lines() if event is None or line["event"] == event]
-
-    def written_lines(self) -> list[dict[str, Any]]:
-        """The log lines that the file holds now, whatever is still deferred."""
-        if not self.log_path.exists():
-            return []
-        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
-
-    def exposition(self) -> str:
-        """What Prometheus would be shown."""
-        return self.guard.recorder.metrics.render().decode()
-
-    def metrics(self) -> Samples:
-        """The exposition, parsed: the samples by name, each with its labels."""
-        return samples_of(self.exposition())
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that carry these labels, from the real exposition."""
-        return sum(each.value for each in self.metrics().get(name, ()) if labels.items() <= each.labels.items())
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock of a guard that was given one of its own: ``guarded(app, clock=clock)``."""
-        self.guard.mount_options.clock.advance(seconds)
+        return self.events(event)
 
     async def heard(self) -> None:
         """Until what operators have told the store holds here."""
@@ -133,12 +96,12 @@ def guarded(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
     def mount(app: Any = None, middleware: Any = Guard, **options: Any) -> Guarded:
         app = app if app is not None else EchoApp()
         path = tmp_path / f"guard-{len(made)}.log"
-        made.append(Guarded(middleware(app, log_file=path, **options), app, path))
+        made.append(Guarded(app, path, middleware=middleware, **options))
         return made[-1]
 
     yield mount
     for each in made:
-        each.guard.recorder.log.close()
+        each.close()
 
 
 @pytest.fixture

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fraiseql_guard.core.notices import OnRefusal, OnSanction
+from fraiseql_guard.core.refusal_facts import RenderRefusal
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.api_key_questions import AskApiKey
 from fraiseql_guard.identity.user_status import AskUserStatus
 
@@ -18,6 +22,32 @@ class AppHooks:
     """Says whether a verified user is still active."""
     api_keys: AskApiKey | None = None
     """Says what is known of an API key, given its SHA-256."""
+
+    render_refusal: RenderRefusal | None = None
+    """Returns the body of a refusal."""
+
+    on_refusal: OnRefusal | None = None
+    """Hears of refusals."""
+    on_sanction: OnSanction | None = None
+    """Hears of sanctions."""
+
+    def __post_init__(self) -> None:
+        """SettingsError for a function that cannot be used."""
+        for name in ("on_refusal", "on_sanction"):
+            hook = getattr(self, name)
+            plain = inspect.isroutine(hook) and not inspect.iscoroutinefunction(hook)
+            if hook is not None and (plain or not callable(hook)):
+                raise SettingsError(
+                    f"{name}={hook!r} is no asynchronous function: what it waits for would hold up all requests. "
+                    f"Accepted: async def {name}(notice): ..."
+                )
+        if self.render_refusal is not None and (
+            not callable(self.render_refusal) or inspect.iscoroutinefunction(self.render_refusal)
+        ):
+            raise SettingsError(
+                f"render_refusal={self.render_refusal!r} is no plain function: it answers at once, for a caller who is "
+                "refused. Accepted: def render_refusal(refusal): ..."
+            )
 
     def joined(self, inner: AppHooks, either: Callable[[str, Any, Any], Any]) -> AppHooks:
         """These and those of the middleware directly inside. ``either`` is given the name and both functions, and

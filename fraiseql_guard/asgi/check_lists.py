@@ -10,6 +10,7 @@ from fraiseql_guard.asgi.actual_cost import extension_reader
 from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.components import Components
 from fraiseql_guard.asgi.cost_note import with_cost
+from fraiseql_guard.asgi.own_bodies import OwnBodies
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, first_in_force
 from fraiseql_guard.asgi.suggestions import without_suggestions
 from fraiseql_guard.checks.admin_access import AdminAccess
@@ -73,10 +74,15 @@ def socket_checks(settings: Settings, modes: Mapping[Protection, Mode], token_ch
     return (*checks, token_check) if token_check is not None else tuple(checks)
 
 
-def head_reads(resolver: AddressResolver, checks: Iterable[HeadCheck], token_check: HeadCheck | None) -> HeadReads:
+def head_reads(
+    resolver: AddressResolver, checks: Iterable[HeadCheck], token_check: HeadCheck | None, own_bodies: OwnBodies | None
+) -> HeadReads:
     """What tells two request heads apart: all that any part of the guard which looks at a head declares to read."""
     every_check = (*checks, *((token_check,) if token_check is not None else ()))
-    return HeadReads.union((head_cache.READS, replies.READS, resolver.reads, *(check.reads for check in every_check)))
+    bodies = () if own_bodies is None else (own_bodies.reads,)
+    return HeadReads.union(
+        (head_cache.READS, replies.READS, resolver.reads, *bodies, *(check.reads for check in every_check))
+    )
 
 
 def body_checks(

@@ -16,6 +16,7 @@ from fraiseql_guard.asgi.body_budget import BufferBudget
 from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, counts, measures, mounted, schema_table
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
+from fraiseql_guard.asgi.own_bodies import OwnBodies, own_bodies
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
@@ -107,6 +108,12 @@ class AtWork:
     live_watch: LiveWatch
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
 
+    def forget(self) -> None:
+        """Count nothing as at work or open, and remember no token."""
+        for counter in (self.operations, self.logins, self.sockets, self.subscriptions):
+            counter.clear()
+        self.repeated_tokens.forget()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
@@ -124,6 +131,7 @@ class Components:
     allow_list: AllowList
     blocks: OperatorBlocks
     books: Books
+    own_bodies: OwnBodies | None = None
     neighbours: Neighbours = field(default_factory=Neighbours)
     mounts: MountPrefixes = field(default_factory=MountPrefixes)
 
@@ -135,6 +143,7 @@ def build_components(
     settings, clocks = mount_options.settings, mount_options.clocks
     blocks = OperatorBlocks(owner_of(PolicyName.OPERATOR, mounted(mount_options)), clock=clocks.elapsed)
     schema = schema_table(mount_options)  # before metrics are registered, in case it cannot be read
+    bodies = own_bodies(mount_options, lambda error: recorder.fault("render_refusal", error))
     telemetry = telemetry_parts(mount_options, database)
     recorder = telemetry.recorder
     store = open_store(settings, recorder.process, clock=clocks.elapsed)
@@ -167,6 +176,7 @@ def build_components(
         allow_list=AllowList(settings, on_problem=recorder.warn, clock=clocks.now),
         blocks=blocks,
         books=Books(place_of(store, settings), id(recorder.metrics), counts(mount_options)),
+        own_bodies=bodies,
     )
 
 

@@ -26,9 +26,14 @@ def in_asked_form(
 ) -> tuple[int, list[Header], bytes]:
     """The HTTP status, the headers and the body of a refusal as its client asks for it. Batches, and what is refused
     for the moment, stay as they are. Wherever a refusal counts, it counts with the status of its own."""
-    streams = ctx.guarded and ctx.method in _STREAMING and body[:1] == b"{"
-    if not streams or denial.status in _COME_BACK or not prefers_events(", ".join(ctx.lines(b"accept"))):
+    if body[:1] != b"{" or not wants_events(ctx, denial):
         return denial.status, headers, body
     events = last_events(body)
     other = {b"content-type": EVENTS.encode(), b"content-length": b"%d" % len(events)}
     return _OK, [(name, other.get(name, value)) for name, value in headers], events
+
+
+def wants_events(ctx: RequestContext, denial: Denial) -> bool:
+    """Whether the client of a refusal asks for server-sent events, and is given them."""
+    streams = ctx.guarded and ctx.method in _STREAMING and denial.status not in _COME_BACK
+    return streams and prefers_events(", ".join(ctx.lines(b"accept")))

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Message, Scope, Send
 
@@ -37,7 +37,7 @@ async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Se
     headers, body = refusal(runtime, ctx, denial)
     # By its head a batch cannot be told from one of another length.
     ctx.body = ctx.rewritten = None  # its memory was given back
-    if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[":
+    if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[" and _is_steady(runtime, ctx, denial, body):
         runtime.tell(runtime.refusal_cache.remember, ctx, denial, headers, body)
     await send_refusal(ctx, denial, headers, body, send)
 
@@ -46,10 +46,25 @@ def refusal(runtime: Runtime, ctx: RequestContext, denial: Denial) -> tuple[list
     """Headers and body of a refusal."""
     origins = () if ctx.for_operator else runtime.settings.cors_origins
     batch = runtime.tell(batch_size, ctx, runtime.settings) if ctx.guarded else 0
-    headers, body = replies.refusal(
-        ctx, denial, origins, runtime.now(), disclosure=runtime.disclosure, batch=batch or 0
-    )
+    told = runtime.disclosure
+    bodies, sent = runtime.own_bodies, batch or 0
+    own = None if bodies is None else bodies.answer(ctx, denial, numbers=told.numbers, batch=sent)
+    headers, body = replies.refusal(ctx, denial, origins, runtime.now(), disclosure=told, batch=sent, own=own)
     return headers if ctx.outer is None else _for_outside(ctx, ctx.outer, headers), body
+
+
+def refusal_error(runtime: Runtime, ctx: RequestContext, denial: Denial) -> dict[str, Any]:
+    """A refusal as one GraphQL error, for answers that have no head."""
+    numbers = runtime.disclosure.numbers
+    error = replies.graphql_error(ctx, denial, numbers=numbers)
+    return error if runtime.own_bodies is None else runtime.own_bodies.error(ctx, denial, error, numbers=numbers)
+
+
+def _is_steady(runtime: Runtime, ctx: RequestContext, denial: Denial, body: bytes) -> bool:
+    """Whether the same answer, with another id, is that to the next request like this one."""
+    if runtime.own_bodies is None:
+        return ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
+    return runtime.own_bodies.is_steady(ctx, denial, body, numbers=runtime.disclosure.numbers)
 
 
 def tell_outside(ctx: RequestContext) -> None:

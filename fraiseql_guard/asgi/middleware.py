@@ -32,9 +32,12 @@ from fraiseql_guard.asgi.server_errors import name_server_errors
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
+from fraiseql_guard.core.notices import OnRefusal, OnSanction
+from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
-from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.api_key_questions import AskApiKey
 from fraiseql_guard.identity.user_status import AskUserStatus
@@ -57,6 +60,10 @@ class Middleware:
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``. ``api_keys`` is an async function that is given the SHA-256 of an API
     key in hex digits, and returns its :class:`~fraiseql_guard.ApiKey` or None; its answer is remembered for a minute.
+    ``render_refusal`` is a plain function that is given the
+    :class:`RefusalFacts` of a refusal and returns its body: a dict or list, a :class:`RefusalBody`, or None for the
+    guard's own. ``on_refusal`` and ``on_sanction`` are async functions that are given a :class:`RefusalNotice` and a
+    :class:`SanctionNotice`, beside the requests: what they do holds up none.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
@@ -79,6 +86,9 @@ class Middleware:
         logger: Any = None,
         user_status: AskUserStatus | None = None,
         api_keys: AskApiKey | None = None,
+        render_refusal: RenderRefusal | None = None,
+        on_refusal: OnRefusal | None = None,
+        on_sanction: OnSanction | None = None,
         database: DatabaseSignals | None = None,
         clock: Clock | None = None,
         **options: Any,
@@ -96,13 +106,19 @@ class Middleware:
             own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
             mount_options = MountOptions(
                 names=(type(self).__name__,),
-                protections=self.protections,
+                asked_for=self.protections,
                 settings=own,
                 explicit=own.explicit(beyond_environment=settings is None),
                 schema=schema,
                 registry=registry,
                 logger=logger,
-                app_hooks=AppHooks(user_status=user_status, api_keys=api_keys),
+                app_hooks=AppHooks(
+                    user_status=user_status,
+                    api_keys=api_keys,
+                    render_refusal=render_refusal,
+                    on_refusal=on_refusal,
+                    on_sanction=on_sanction,
+                ),
                 database=database,
                 clock=clock,
                 awaits_schema=late,
@@ -351,6 +367,23 @@ class Middleware:
         self._runtime.tell(self._runtime.refusal_cache.tell)
         self._runtime.tell(self._runtime.recorder.flush)
 
+    async def reset(self, *, force: bool = False) -> None:
+        """Begin anew, between two tests: empty the buckets, forget offences, automatic sanctions, what is remembered of
+        refusals, documents and tokens, and what counts as at work. What operators have said stays, and so do metrics
+        and log lines.
+
+        Nothing may be at work meanwhile. On Redis that would free every attacker of a fleet that shares it, so that the
+        namespace must name a test, or ``force`` be given: SettingsError otherwise. StoreError if Redis does not answer.
+        """
+        settings = self.settings
+        if settings.redis_url is not None and "test" not in settings.namespace.lower() and not force:
+            raise SettingsError(
+                f"{name_of('namespace')}={settings.namespace!r} may be shared by workers that serve: a reset would "
+                f"lift their sanctions. Give tests a namespace of their own, {name_of('namespace')}=test, or call "
+                "reset(force=True)"
+            )
+        await self.reloader.reset()
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
@@ -362,6 +395,7 @@ class Middleware:
         await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.periodic_task.aclose()
         self._count_deferred()
+        await self.reloader.components.telemetry.notices.aclose()
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.documents.trusted) is not None:

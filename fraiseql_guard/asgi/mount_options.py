@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.core.clocks import Clock, Clocks
-from fraiseql_guard.core.settings import Settings, name_of
-from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.settings import Mode, Settings, name_of
+from fraiseql_guard.core.signals import WITH_MODE, Protection
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.identity.credentials import CredentialSources
@@ -27,7 +27,8 @@ class MountOptions:
     """The options of the middlewares that became one. ``explicit`` are the settings that were chosen, not defaults."""
 
     names: tuple[str, ...]
-    protections: frozenset[Protection]
+    asked_for: frozenset[Protection]
+    """What the middlewares are there for."""
     settings: Settings
     explicit: Mapping[str, Any]
     schema: SchemaSource | None
@@ -40,6 +41,12 @@ class MountOptions:
     """Whether the host may still bring its schema, with the first scope."""
     several_endpoints: bool = False
     """Whether the host shows GraphQL endpoints beside the one that the schema is of."""
+
+    @property
+    def protections(self) -> frozenset[Protection]:
+        """What is mounted: what was asked for, but for what is off."""
+        off = {each for each in WITH_MODE if self.settings.mode_of(each) is Mode.OFF}
+        return self.asked_for - off
 
     @property
     def clocks(self) -> Clocks:
@@ -55,7 +62,7 @@ class MountOptions:
                 raise SettingsError(f"{both} are mounted on each other and give {option} two values. Give it once")
         return MountOptions(
             names=(*self.names, *inner.names),
-            protections=self.protections | inner.protections,
+            asked_for=self.asked_for | inner.asked_for,
             settings=self.settings.override(**inner.explicit),
             explicit={**inner.explicit, **self.explicit},
             schema=_either("schema", self.schema, inner.schema, both),

@@ -42,10 +42,9 @@ class CachedRefusal:
     settings under which it was made."""
 
     __slots__ = (
-        "_after",
-        "_before",
         "_caller",
         "_headers",
+        "_parts",
         "_refusal_cache",
         "_status",
         "ctx",
@@ -71,7 +70,7 @@ class CachedRefusal:
         self._refusal_cache = refusal_cache
         self.generation = generation
         self._headers = [line for line in headers if line[0] != _REQUEST_ID]
-        self._before, _, self._after = body.partition(ctx.request_id.encode())
+        self._parts = body.split(ctx.request_id.encode())
         self._caller = caller
         self._status = denial.status
         self.ctx = ctx
@@ -93,8 +92,7 @@ class CachedRefusal:
         own = request_id().encode()
         headers = [*self._headers, (_REQUEST_ID, own)]
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        body = self._before + own + self._after if self._before else b""
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": own.join(self._parts)})
         if first:
             self.seconds = time.monotonic() - began_at
 
@@ -140,11 +138,11 @@ class RefusalResponseCache:
         return cached
 
     def remember(self, ctx: RequestContext, denial: Denial, headers: list[Header], body: bytes) -> None:
-        """A request was refused from memory, and the log has no more lines for its caller in this second."""
+        """A request was refused from memory, and the log has no more lines for its caller in this second. Nothing but
+        the request's id tells the body from that of the next one."""
         held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
-        own = ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
         key = ctx.head_key
-        if held is None or not own or ctx.would_refuse or ctx.for_operator or not isinstance(key, HeadKey):
+        if held is None or ctx.would_refuse or ctx.for_operator or not isinstance(key, HeadKey):
             return
         caller, until = held
         until = min(until, self._clock() + min(steady_seconds(ctx.buckets[0]), self._valid_seconds(ctx)))

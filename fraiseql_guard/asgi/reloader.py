@@ -114,6 +114,17 @@ class RuntimeReloader:
         self.components = replace(self.components, documents=documents)
         self._put(self._built(self._switches.options))
 
+    async def reset(self) -> None:
+        """Forget what callers have brought about, in the store and in this process. StoreError if the store does not
+        answer."""
+        components = self.components
+        await components.store.reset()
+        components.telemetry.refusal_cache.tell()
+        components.telemetry.refusals.forget()
+        components.at_work.forget()
+        self._host.caches.clear_own(self._recorder.warn)
+        self._put(self._built(self._switches.options))  # with checks that remember nothing
+
     def clear_caches(self) -> None:
         """Empty all caches: documents, tokens, refusals, and those that the app has registered."""
         self._host.caches.clear_all(self._recorder.warn)

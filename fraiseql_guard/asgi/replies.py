@@ -26,6 +26,15 @@ _COME_BACK: Final = frozenset({429, 503})
 """Statuses of what is refused for the moment, before it is executed."""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """A body that the app gives a refusal, and headers that are added to it."""
+
+    media_type: bytes
+    body: bytes
+    headers: tuple[Header, ...] = ()
+
+
 def refusal(
     ctx: RequestContext,
     denial: Denial,
@@ -34,22 +43,27 @@ def refusal(
     *,
     disclosure: Disclosure,
     batch: int = 0,
+    own: OwnAnswer | None = None,
 ) -> tuple[list[Header], bytes]:
-    """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere.
+    """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere, or the app's
+    ``own``.
 
     ``batch`` is how many operations were sent in a list, and want a list of as many answers; 0 for one by itself.
     """
     # 1. When to come back, and the numbers of the refusal.
     waits = _waits(ctx, denial)
     seconds = None if waits is None else _whole_seconds(waits.seconds)
-    extensions = _extensions(ctx, denial, seconds, numbers=disclosure.numbers)
     # 2. The body.
-    if ctx.guarded:
-        media_type = _media_type(ctx, denial).encode()
+    if own is not None:
+        media_type, body = own.media_type, own.body
+    elif ctx.guarded:
+        extensions = _extensions(ctx, denial, seconds, numbers=disclosure.numbers)
+        media_type = graphql_media_type(ctx, denial).encode()
         body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
         if batch:
             body = b"[%s]" % b",".join([body] * batch)
     else:
+        extensions = _extensions(ctx, denial, seconds, numbers=disclosure.numbers)
         media_type = b"application/problem+json"
         body = orjson.dumps(
             {"type": "about:blank", "title": denial.code.message, "status": denial.status, **extensions}
@@ -63,23 +77,32 @@ def refusal(
         *denial.headers,
         *disclosure.headers(() if ctx.socket else ctx.buckets, now, None if waits is None else waits.of_buckets),
         *cors_headers(ctx, cors_origins, disclosure.exposed),
+        *(() if own is None else own.headers),
     ]
     if seconds is not None:
         headers.append((b"retry-after", b"%d" % seconds))
     return headers, b"" if ctx.method == "HEAD" else body
 
 
-def graphql_error(ctx: RequestContext, denial: Denial, disclosure: Disclosure) -> dict[str, Any]:
+def graphql_error(ctx: RequestContext, denial: Denial, *, numbers: bool) -> dict[str, Any]:
     """A refusal as one GraphQL error, for answers that have no head."""
+    return {"message": denial.code.message, "extensions": extensions_of(ctx, denial, numbers=numbers)}
+
+
+def extensions_of(ctx: RequestContext, denial: Denial, *, numbers: bool) -> dict[str, Any]:
+    """What a refusal tells beside its message, by the names that clients know; ``numbers`` if those are told."""
     waits = _waits(ctx, denial)
     seconds = None if waits is None else _whole_seconds(waits.seconds)
-    return {"message": denial.code.message, "extensions": _extensions(ctx, denial, seconds, numbers=disclosure.numbers)}
+    return _extensions(ctx, denial, seconds, numbers=numbers)
 
 
-def _media_type(ctx: RequestContext, denial: Denial) -> str:
-    """Plain JSON where the server has no room or the client is too fast, if the client accepts it at all: clients take
+def graphql_media_type(ctx: RequestContext, denial: Denial) -> str:
+    """The media type of a refusal on a GraphQL path.
+
+    Plain JSON where the server has no room or the client is too fast, if the client accepts it at all: clients take
     whatever comes as graphql-response+json for a result, so that what would wait and ask again never gets to see it.
-    An app that is at work has begun to execute the operation: then it is a result."""
+    An app that is at work has begun to execute the operation: then it is a result.
+    """
     accept = ", ".join(ctx.lines(b"accept"))
     if denial.status in _COME_BACK and not at_work(ctx) and _takes_json(accept):
         return JSON

@@ -19,6 +19,7 @@ from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.limit_headers import Disclosure
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
+from fraiseql_guard.asgi.own_bodies import OwnBodies
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
@@ -150,6 +151,7 @@ class Runtime:
     what_counts: WhatCounts | None = None
     waiting_room: WaitingRoom | None = None
     cost_header: CostHeader | None = None
+    own_bodies: OwnBodies | None = None
     now: Callable[[], float] = time.time
 
     # What every request asks of the modes, looked up once.

@@ -118,7 +118,8 @@ class _RuntimeBuilder:
             budget=at_work.budget,
             refusal_cache=telemetry.refusal_cache,
             head_cache=RequestHeadCache(
-                head_reads(self._resolver, self._head_checks, self._token_check), components.allow_list
+                head_reads(self._resolver, self._head_checks, self._token_check, components.own_bodies),
+                components.allow_list,
             ),
             books=components.books,
             timers=at_work.timers,
@@ -131,6 +132,7 @@ class _RuntimeBuilder:
             what_counts=self._what_counts(),
             waiting_room=self._waiting_room(),
             cost_header=self._cost_header(),
+            own_bodies=components.own_bodies,
             operator=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
             now=self._clocks.now,
@@ -243,7 +245,7 @@ class _RuntimeBuilder:
             components.store,
             self._settings,
             allow_list=components.allow_list,
-            audit=components.telemetry.recorder.process.acted,
+            audit=components.telemetry.notices.audited(components.telemetry.recorder.process.acted),
             remembered=self._reader.texts if self._reader is not None else None,
             own=self._own_knowledge(),
             connections=components.at_work.live_watch,

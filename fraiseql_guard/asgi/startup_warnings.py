@@ -14,6 +14,7 @@ from fraiseql_guard.core.surroundings import blinding, warnings_of
 from fraiseql_guard.graphql.cost.schema import load_schema
 from fraiseql_guard.graphql.cost.slicing_arguments import unsliced_fields
 
+_WITHOUT_CALLERS: Final = frozenset({"development", "test", "testing"})
 _NAMED: Final = 10
 """Most fields that a sentence names."""
 _ROOM: Final = 2
@@ -24,6 +25,7 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
     """One sentence for each thing that deserves a look, with its remedy. ``app`` is what the guard wraps."""
     settings = mount_options.settings
     return [
+        *_off(mount_options, settings),
         *_without_store(mount_options, settings),
         *_without_key(mount_options),
         *_unsliced_lists(mount_options, settings),
@@ -31,6 +33,15 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
         *warnings_of(settings, mount_options.protections, authenticates=can_authenticate(mount_options)),
         *_middlewares_inside(app),
     ]
+
+
+def _off(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    off = sorted(each.value for each in mount_options.asked_for - mount_options.protections)
+    if off and settings.environment not in _WITHOUT_CALLERS:
+        yield (
+            f"nothing is decided about {', '.join(off)} ({name_of('mode')}=off): that is for tests. Set "
+            f"{name_of('mode')}=monitor to only count what would be refused"
+        )
 
 
 def _without_store(mount_options: MountOptions, settings: Settings) -> Iterator[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fraiseql_guard.asgi.mount_options import MountOptions, counts, credential_sources
+from fraiseql_guard.asgi.notices import Notices
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.signals import Hook
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.operations.tuning.watch import UsageWatch
@@ -26,6 +28,7 @@ class TelemetryParts:
     usage: UsageWatch
     refusals: Refusals
     refusal_cache: RefusalResponseCache
+    notices: Notices
 
 
 def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> TelemetryParts:
@@ -42,7 +45,24 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
         usage.note(ctx, seconds, times)
 
     log = EventLog(settings, metrics, logger=mount_options.logger, clock=now)
-    recorder = RequestRecorder(metrics, log, settings, on_request=on_request, on_refusal=journal.note, clock=elapsed)
+    notices = Notices(
+        mount_options.app_hooks,
+        on_outcome=lambda hook, outcome, count: recorder.process.noticed(hook, outcome, count),
+        on_fault={
+            Hook.ON_REFUSAL: lambda error: recorder.fault("on_refusal", error),
+            Hook.ON_SANCTION: lambda error: recorder.fault("on_sanction", error),
+        },
+        now=now,
+    )
+    recorder = RequestRecorder(
+        metrics,
+        log,
+        settings,
+        on_request=on_request,
+        on_refusal=journal.note,
+        observer=notices if notices.wanted else None,
+        clock=elapsed,
+    )
     database.attach(recorder.database)
     refusals = Refusals(clock=elapsed)
     parts = TelemetryParts(
@@ -59,6 +79,7 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
             clock=elapsed,
             now=now,
         ),
+        notices=notices,
     )
     _flush_before_reading(parts)
     return parts

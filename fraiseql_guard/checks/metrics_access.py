@@ -71,6 +71,6 @@ class HealthAccess:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Refuse everybody else."""
-        if not self.asked_for(ctx) or ctx.private_peer or self._readers.include(ctx):
+        if not self.asked_for(ctx) or ctx.private_peer or ctx.loopback_peer or self._readers.include(ctx):
             return None
         return Denial(HEALTH_FORBIDDEN, headers=_CHALLENGE)

@@ -70,7 +70,11 @@ class Settings:
 
     # general
     mode: str = setting(
-        MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.", changeable=True
+        MODE,
+        "enforce",
+        "enforce refuses; monitor only counts and logs what would be refused; off decides nothing, as if it were not "
+        "mounted (for tests, and never at run time).",
+        changeable=True,
     )
     mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.", changeable=True)
     mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.", changeable=True)
@@ -91,6 +95,11 @@ class Settings:
         None,
         "YAML of modes, settings, blocks, documents and operations that override for a while; read again when it "
         "changes.",
+    )
+    refusal_template_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/refusals.json"),
+        None,
+        "JSON with the bodies of refusals, in place of the guard's own: placeholders like {code} stand in its texts.",
     )
 
     # the caller's address
@@ -658,7 +667,10 @@ class Settings:
         ValueForm(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition."
     )
     metrics_networks: tuple[parsing.Network, ...] = setting(
-        NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
+        NETWORKS,
+        "",
+        "Networks that may read the metrics, besides loopback peers that are no proxy (in development also Starlette's "
+        "TestClient).",
     )
     metrics_token: Secret | None = setting(
         TOKEN,

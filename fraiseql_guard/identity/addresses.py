@@ -26,6 +26,8 @@ _READ_HEADER_BYTES: Final = MAX_HEADER_BYTES + 1  # one more, which tells that i
 _LONGEST_HOST: Final = 128  # longer than any address with its zone; such text stays unreadable when cut
 _LONGEST_NAME: Final = 64
 _UNREADABLE: Final = "?"
+_TEST_CLIENT: Final = "testclient"
+"""The peer that Starlette's TestClient names. No connection comes from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Caller:
 
     ``address`` is exact and canonical (no port, brackets or zone; IPv4-mapped IPv6 is IPv4), or ``unknown``.
     ``shared``: it is a proxy of ours that is not declared, so all callers behind it look alike. ``private`` and
-    ``loopback`` describe the connection itself, and hold only if it brought no header that only proxies send.
+    ``loopback`` describe the connection itself, and hold only if it brought no header that only proxies send; in
+    development Starlette's TestClient counts as on this machine.
     ``header`` is such a header that did come, or empty. A peer whose only such header is one that applications pass on
     is not ``suspect``: it may be a proxy, and nothing is wrong if it is none.
     """
@@ -79,6 +82,7 @@ class AddressResolver:
         "_peers",
         "_prefixes",
         "_proxied",
+        "_tests",
         "_trusted",
         "_unix_trusted",
         "reads",
@@ -88,6 +92,7 @@ class AddressResolver:
         self._trusted = NetworkSet(peer for peer in settings.trusted_proxies if peer != "unix")
         self._unix_trusted = "unix" in settings.trusted_proxies
         self._prefixes = settings.nat64_prefixes
+        self._tests = settings.environment == "development"
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
         self._proxied = by_name(lambda name: name == self._chosen or only_proxies_send(name))
@@ -145,7 +150,7 @@ class AddressResolver:
             shared=False,
             private=address in PRIVATE,
             header="",
-            loopback=address in LOOPBACK,
+            loopback=address in LOOPBACK or (self._tests and host == _TEST_CLIENT),
             trusted=trusted,
         )
         peer = _Peer(address, trusted, caller)

@@ -169,6 +169,12 @@ class FailoverStore:
         """Ask the store itself, given up or not (Store.check)."""
         return await self._primary.check()
 
+    async def reset(self) -> None:
+        """Forget what callers have brought about, in the store and here (Store.reset). StoreError if it does not
+        answer."""
+        await self._primary.reset()
+        await self._share.reset()
+
     async def aclose(self) -> None:
         """Stop probing and give back connections."""
         await self._breaker.aclose()

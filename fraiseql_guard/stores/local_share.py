@@ -79,6 +79,10 @@ class LocalShare:
         if result.imposed is not None:
             sanctions.learn(result.imposed.sanction, enforced=result.imposed.escalation.enforced)
 
+    async def reset(self) -> None:
+        """Forget what callers have brought about."""
+        await self._memory.reset()
+
     def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
         """A sanction that this worker has seen (SanctionStore.known)."""
         return self._memory.sanctions.known(subject, exempt) if self._learned else None

@@ -112,6 +112,11 @@ class MemoryStore:
         """Nothing to look at (Store.check)."""
         return []
 
+    async def reset(self) -> None:
+        """Forget what callers have brought about (Store.reset)."""
+        self._levels.clear()
+        self.sanctions.reset()
+
     async def aclose(self) -> None:
         """Nothing to give back."""
 

@@ -172,6 +172,13 @@ class MemoryOffences:
             if not held.policies:
                 self._held.pop(key)
 
+    def reset(self, now: float) -> None:
+        """Forget all offences, and all sanctions but those of operators."""
+        for table in (self._offences, self._repeats, self._groups):
+            table.clear()
+        for held in self._held.values():
+            self.lift(held.subject, frozenset(held.policies) - {PolicyName.OPERATOR}, now)
+
     def in_force(self, now: float) -> list[Sanction]:
         """All sanctions that bind now."""
         return [sanction for _, held in self._held.items() for sanction in _in_force(held, now)]

@@ -42,6 +42,11 @@ class MemorySanctions:
         """Drop the sanctions that bind a subject, its group's included, but for some policies; offences stay."""
         self.offences[enforced].forget(subject, frozenset(keep))
 
+    def reset(self) -> None:
+        """Forget all offences and automatic sanctions."""
+        for offences in self.offences.values():
+            offences.reset(self._clock())
+
     def known(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
         """SanctionStore.known."""
         offences = self.offences[True]

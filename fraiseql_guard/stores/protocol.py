@@ -177,6 +177,11 @@ class Store(Protocol):
         """
         ...
 
+    async def reset(self) -> None:
+        """Forget what callers have brought about: buckets, offences, earlier and automatic sanctions. What operators
+        have said stays. For tests: on Redis it walks all keys."""
+        ...
+
     async def aclose(self) -> None:
         """Give back connections. The store may be used again afterwards: it reconnects."""
         ...

@@ -12,9 +12,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from fraiseql_guard.testing import make_token
+from fraiseql_guard.testing import make_token, samples_of
 from tests.conftest import SECRET
-from tests.support.exposition import samples_of
 from tests.support.socket_servers import GUARDED_CLOSING, GUARDED_STRAWBERRY, SocketServer, serving
 from tools.audit.sockets.clients import CLIENTS, ClientClose, ClientRun, run_client
 

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from fraiseql_guard.core.signals import ClosingReason, SocketProtocol, Transport
-from fraiseql_guard.testing import make_token
+from fraiseql_guard.testing import Samples, make_token
 from tests.conftest import SECRET
-from tests.support.exposition import Samples
 from tests.support.socket_client import ClosedError, L, RawSocket, T, connected
 from tests.support.socket_servers import GUARDED_STRAWBERRY, ROOMY, SocketServer, serving
 from tests.support.sse_client import streamed

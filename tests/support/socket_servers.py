@@ -21,7 +21,7 @@ from typing import Any, Final
 import httpx
 
 from examples.process import PROJECT
-from tests.support.exposition import Samples, samples_of
+from fraiseql_guard.testing import Samples, samples_of
 from tests.support.ports import free_port
 
 STRAWBERRY: Final = "tests.support.socket_apps:strawberry_app"

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from starlette.types import Message
 
-from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.decisions import apply_mode
+from fraiseql_guard.asgi.finish import refusal_error
 from fraiseql_guard.asgi.pipeline import check_operation
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.dialects import ClientMessage
@@ -228,7 +228,7 @@ class Inbound:
     async def _refuse(self, operation_id: str, ctx: RequestContext, denial: Denial, seconds: float) -> None:
         """An operation is refused by a message, never by an end of the socket: that brings clients back."""
         link = self._link
-        error = link.dialect.error(operation_id, replies.graphql_error(ctx, denial, link.runtime.disclosure))
+        error = link.dialect.error(operation_id, refusal_error(link.runtime, ctx, denial))
         link.refused(ctx, denial, seconds)
         await link.send_text(error)
 
@@ -240,7 +240,7 @@ class Inbound:
         if denial.code is QUERY_TIMEOUT and apply_mode(runtime, ctx, denial) is None:
             return
         ctx.denial = denial
-        error = link.dialect.error(operation.id, replies.graphql_error(ctx, denial, runtime.disclosure))
+        error = link.dialect.error(operation.id, refusal_error(runtime, ctx, denial))
         runtime.tell(runtime.recorder.refused, ctx, denial)
         self._operations.refuse(operation, denial.status)
         link.say(error)

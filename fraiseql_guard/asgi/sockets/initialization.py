@@ -6,9 +6,8 @@ import time
 from dataclasses import replace
 from typing import Any, Final
 
-from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.decisions import apply_mode
-from fraiseql_guard.asgi.finish import record_outcome
+from fraiseql_guard.asgi.finish import record_outcome, refusal_error
 from fraiseql_guard.asgi.pipeline import check_caller, settle
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.credentials import (
@@ -66,7 +65,7 @@ class Initialization:
         seconds = time.monotonic() - began_at
         if denial is not None:
             link.refused(ctx, denial, seconds)
-            error = replies.graphql_error(ctx, denial, runtime.disclosure)
+            error = refusal_error(runtime, ctx, denial)
             link.end(_ending(denial), first=link.dialect.connection_error(error))
             return False
         self._adopt(ctx, token)

@@ -23,6 +23,10 @@ class RepeatedTokens:
         self._clock = clock
         self._until: Lru[bytes, float] = Lru(_REMEMBERED_TOKENS)
 
+    def forget(self) -> None:
+        """Forget all of them."""
+        self._until.clear()
+
     def comes_again(self, caller: Subject, token: str) -> bool:
         """Whether this caller has sent this token within five minutes; it is remembered from now on."""
         text = f"{caller.kind}\0{caller.name}\0{token}".encode("utf-8", "replace")

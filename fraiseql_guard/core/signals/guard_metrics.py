@@ -24,6 +24,8 @@ from fraiseql_guard.core.signals.label_values import (
     AdjustmentReason,
     ClosingReason,
     FailureReason,
+    Hook,
+    HookOutcome,
     KeyFamily,
     LoginOutcome,
     Outcome,
@@ -186,6 +188,13 @@ FAULTS = Metric(
     "Unexpected errors inside the guard.",
     ("part",),
     closed=tuple((part,) for part in FAULT_PARTS),
+)
+NOTICES = Metric(
+    "fraiseql_guard_notices_total",
+    _COUNTER,
+    "Refusals and sanctions that the app's own functions were to be told of, by what became of that.",
+    ("hook", "outcome"),
+    closed=tuple((hook.value, outcome.value) for hook in Hook for outcome in HookOutcome),
 )
 ABANDONED = Metric(
     "fraiseql_guard_abandoned_total", _COUNTER, "Requests whose app went on after it was cancelled at the deadline."

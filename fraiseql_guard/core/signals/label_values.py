@@ -162,10 +162,26 @@ class ClosingReason(StrEnum):
     SHUTDOWN = "shutdown"  # of this worker, or an operator's word
 
 
+class Hook(StrEnum):
+    """A function of the app's that is told what has happened."""
+
+    ON_REFUSAL = "on_refusal"
+    ON_SANCTION = "on_sanction"
+
+
+class HookOutcome(StrEnum):
+    """What became of a notice to the app."""
+
+    TOLD = "told"
+    FAILED = "failed"  # the function raised
+    TIMED_OUT = "timed_out"
+    DROPPED = "dropped"  # too many waited already, or the process ended
+
+
 FAULT_PARTS: Final = (
     "admin", "admission", "api_keys", "app_documents", "database", "describe", "heads", "host_security",
-    "identification", "limits", "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle",
-    "sockets", "steering", "streams", "user_status",
+    "identification", "limits", "lockouts", "metrics_file", "on_refusal", "on_sanction", "pool", "presence",
+    "receive", "registry", "render_refusal", "settle", "sockets", "steering", "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
     "RequestPaths", "SocketOrigin", "Subprotocols", "SubscriptionRoom",

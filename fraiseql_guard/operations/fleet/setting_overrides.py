@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError, SettingVariable
 from fraiseql_guard.stores.overrides import ALL, Override, OverrideKind, Overrides
@@ -21,6 +21,7 @@ _MODE: Final = "mode"
 _MODE_OPTIONS: Final[Mapping[str, str]] = {
     protection.value: option for protection in Protection if (option := f"mode_{protection.value}") in CHANGEABLE
 }
+_MODES: Final = frozenset({_MODE, *_MODE_OPTIONS.values()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,19 @@ def options_of(entry: Override) -> dict[str, str]:
         # Some forms read an empty text as an empty list: here it is more likely a slip than meant.
         if not entry.value.strip():
             raise SettingsError(f"{row.name} is given no value. Accepted: {row.form.accepts}")
+        if option in _MODES:
+            _refuse_off(row, entry.value)
         row.read(entry.value, row.name)
     return dict.fromkeys(wanted, entry.value)
+
+
+def _refuse_off(row: SettingVariable, value: str) -> None:
+    """SettingsError for what is no mode at run time. What is off is not built: a block that an operator sets next would
+    have no effect."""
+    mode = value.strip().lower()
+    if mode not in (Mode.ENFORCE, Mode.MONITOR):
+        problem = f"{row.name} cannot be off" if mode == Mode.OFF else f"{row.name}={value[:60]!r} is no mode"
+        raise SettingsError(f"{problem} at run time. Accepted: enforce or monitor")
 
 
 def _options_of_mode(protection: str) -> list[str]:

@@ -8,8 +8,9 @@ keys may begin with another namespace; nothing is shared by two of them.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, StoreError
 from fraiseql_guard.stores.redis.admit_codec import (
@@ -33,7 +34,9 @@ from fraiseql_guard.stores.redis.overrides import RedisOverrides
 from fraiseql_guard.stores.redis.refused_documents import RedisRefusedDocuments
 from fraiseql_guard.stores.redis.repair import foreign
 from fraiseql_guard.stores.redis.sanctions import RedisSanctions
-from fraiseql_guard.stores.redis.scripts import read_scripts
+from fraiseql_guard.stores.redis.scripts import read_script, read_scripts
+
+_RESET_SECONDS: Final = 10.0
 
 
 class RedisStore:
@@ -95,6 +98,14 @@ class RedisStore:
     async def check(self) -> list[str]:
         """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
         return await check_redis(self._client, self._probe)
+
+    async def reset(self) -> None:
+        """Forget what callers have brought about (Store.reset)."""
+        async for batch in self.sanctions.batches():
+            await self.sanctions.lift_many([each for each in batch if each[1] is not PolicyName.OPERATOR])
+        # The script is loaded by no connection beforehand: nothing but tests calls it.
+        command = ("EVAL", read_script("reset").text, 0, self.keys.names.name)
+        await self._client.call_all(command, timeout_seconds=_RESET_SECONDS)
 
     async def aclose(self) -> None:
         """Drop this event loop's connections; the next call connects anew."""

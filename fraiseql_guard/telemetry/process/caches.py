@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 Size = Callable[[], int]
 """Returns the bytes that a cache holds, counted or estimated. Called every few seconds."""
 Clear = Callable[[], Any]
 """Clears a cache at once."""
+_OWN: Final = "guard."
+"""What the names of the guard's own begin with."""
 
 
 class Cache(Protocol):
@@ -53,7 +55,7 @@ class Caches:
 
     def own(self, name: str, cache: Cache) -> None:
         """Include a cache of the guard's own."""
-        self.observe(f"guard.{name}", lambda: cache.size_bytes, cache.forget)
+        self.observe(f"{_OWN}{name}", lambda: cache.size_bytes, cache.forget)
 
     def size_bytes(self, on_problem: Callable[[str], None]) -> int:
         """The size of all caches together. One whose size cannot be read counts 0; ``on_problem`` is called once, until
@@ -71,11 +73,16 @@ class Caches:
                 self._reported.discard(name)
         return total
 
-    def clear_all(self, on_problem: Callable[[str], None]) -> list[str]:
-        """Clear every cache that can be cleared; returns their names. ``on_problem`` is called for each that fails."""
+    def clear_own(self, on_problem: Callable[[str], None]) -> list[str]:
+        """The same of the guard's own alone."""
+        return self.clear_all(on_problem, beginning=_OWN)
+
+    def clear_all(self, on_problem: Callable[[str], None], *, beginning: str = "") -> list[str]:
+        """Clear every cache that can be cleared, of a name with this beginning; returns their names. ``on_problem`` is
+        called for each that fails."""
         cleared = []
         for name, entry in list(self._entries.items()):
-            if entry.clear is None:
+            if entry.clear is None or not name.startswith(beginning):
                 continue
             try:
                 entry.clear()

@@ -12,7 +12,17 @@ from typing import Any, Final
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.denial import AppDocument
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.core.signals import OTHER, AdjustmentReason, Event, KeyFamily, PolicyName, Protection, WaitOutcome
+from fraiseql_guard.core.signals import (
+    OTHER,
+    AdjustmentReason,
+    Event,
+    Hook,
+    HookOutcome,
+    KeyFamily,
+    PolicyName,
+    Protection,
+    WaitOutcome,
+)
 from fraiseql_guard.core.surroundings import PEER_REPLACED
 from fraiseql_guard.stores.refused_documents import CALLERS, WINDOW_SECONDS
 from fraiseql_guard.telemetry.metrics.labels import escape_label
@@ -194,6 +204,10 @@ class ProcessRecorder:
         if event is s.ADMIN_BLOCK:
             self._metrics.inc(s.SANCTIONS, PolicyName.OPERATOR.value)
         self._emitter.log.emit(event, fields, subject=str(fields.get("actor", "")))
+
+    def noticed(self, hook: Hook, outcome: HookOutcome, times: int) -> None:
+        """Count what became of notices to one of the app's functions."""
+        self._metrics.inc(s.NOTICES, hook.value, outcome.value, amount=times)
 
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.callers import Identity
@@ -56,6 +56,18 @@ _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
+class RefusalObserver(Protocol):
+    """Is told of refusals and sanctions, to tell the app of them."""
+
+    def refused(self, ctx: RequestContext, denial: Denial, *, enforced: bool, times: int = 1) -> None:
+        """Requests like this one were refused, or would be."""
+        ...
+
+    def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
+        """A request brought a sanction into force, or would have."""
+        ...
+
+
 class RequestRecorder:
     """Turns what became of requests into metrics and log lines; ``process``, ``database`` and ``sockets`` do so for the
     rest.
@@ -72,12 +84,14 @@ class RequestRecorder:
         *,
         on_request: OnRequest,
         on_refusal: OnRefusal,
+        observer: RefusalObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emitter = emitter = SignalEmitter(metrics, log, settings, clock=clock)
         self._metrics = self.metrics = metrics
         self._on_request = on_request
         self._on_refusal = on_refusal
+        self._observer = observer
         self._access = AccessLog(settings)
         self._measures = settings.log_measures
         self._failures = RecentFailures(settings.brute_force_window_seconds)
@@ -169,6 +183,8 @@ class RequestRecorder:
         mark(active_span() if ctx.span is None else ctx.span, denial.code.name, denial.owner.value)
         written = [self._emitter.emit_lazily(ctx, event, make) for event, make in self._lines(ctx, denial)]
         self._on_refusal(ctx, denial, True)
+        if self._observer is not None:
+            self._observer.refused(ctx, denial, enforced=True)
         return not any(written)
 
     def repeated(self, ctx: RequestContext, denial: Denial, times: int, seconds: float, *, counted: bool) -> None:
@@ -177,6 +193,8 @@ class RequestRecorder:
         self._count_refusal(ctx, denial, times)
         for event, _ in self._lines(ctx, denial):
             self._emitter.leave_out(ctx, event, times)
+        if self._observer is not None:
+            self._observer.refused(ctx, denial, enforced=True, times=times)
         if ctx.identity is not None and ctx.token_failure is None:
             self._count_token(ctx.identity, times)
         self._report_request(ctx, seconds, times)
@@ -214,6 +232,8 @@ class RequestRecorder:
         for event, make in self._lines(ctx, denial):
             self._emitter.emit_lazily(ctx, event, partial(_not_enforced, make))
         self._on_refusal(ctx, denial, False)
+        if self._observer is not None:
+            self._observer.refused(ctx, denial, enforced=False)
 
     def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
         """This request brought a sanction into force, or would have (``enforced`` of its policy)."""
@@ -223,6 +243,8 @@ class RequestRecorder:
             if escalation.policy is PolicyName.ACCOUNT_LOCKOUT:
                 self._metrics.inc(s.ACCOUNT_LOCKOUTS)
         self._emitter.emit(ctx, sanction_line(imposed))
+        if self._observer is not None:
+            self._observer.imposed(ctx, imposed)
 
     def login(self, ctx: RequestContext, outcome: LoginOutcome) -> None:
         """The app reported a login, or asked about one that is locked. The latter is only counted: the line was written

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard import Guard
 from fraiseql_guard.asgi.sockets.registry import SHUT_DOWN
-from tests.support.exposition import samples_of
+from fraiseql_guard.testing import samples_of
 from tests.support.properties import examples
 from tests.support.socket_memory import L, MemorySocket, T, say
 from tests.support.waiting import until

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Hashable, Sequence
 from typing import Any
 
+from fraiseql_guard.core.loop_end import LoopEnd
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.stores.redis.client.commands import Command, Question, Script
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 from fraiseql_guard.stores.redis.client.topology import Topology, open_topology
+
+
+class _LoopServers:
+    """The servers as one event loop is connected to them."""
+
+    __slots__ = ("end", "topology")
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self.end = LoopEnd(topology.aclose)
 
 
 class RedisClient:
@@ -16,23 +27,23 @@ class RedisClient:
     :func:`open_client`."""
 
     def __init__(self, deployment: Deployment, scripts: Sequence[Script]) -> None:
-        # Sockets and futures belong to the event loop in which they were made.
-        self._topologies: PerLoop[Topology] = PerLoop(lambda _: open_topology(deployment, scripts))
+        # Sockets and futures belong to the event loop in which they were made, and end with it.
+        self._ours: PerLoop[_LoopServers] = PerLoop(lambda _: _LoopServers(open_topology(deployment, scripts)))
 
     def call(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
         """The answer of the server that holds ``key``, as hiredis reads it; StoreError if it is an error or comes too
         late (connecting included)."""
-        return self._topologies.here().call(key, question, timeout_seconds=timeout_seconds)
+        return self._ours.here().topology.call(key, question, timeout_seconds=timeout_seconds)
 
     async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """The answers of all servers that hold keys, in the same order each time; StoreError if one fails."""
-        return await self._topologies.here().call_all(command, timeout_seconds=timeout_seconds)
+        return await self._ours.here().topology.call_all(command, timeout_seconds=timeout_seconds)
 
     async def aclose(self) -> None:
         """Drop this event loop's connections. The next call connects anew."""
-        topology = self._topologies.pop()
-        if topology is not None:
-            await topology.aclose()
+        ours = self._ours.pop()
+        if ours is not None:
+            await ours.end.aclose()
 
 
 def open_client(url: str, scripts: Sequence[Script] = ()) -> RedisClient:

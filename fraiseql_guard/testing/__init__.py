@@ -1,0 +1,11 @@
+"""Helpers for tests of apps that this package protects: a probe of a guard, a clock that stands still, and tokens.
+
+The fixtures of pytest are in ``fraiseql_guard.testing.plugin``; nothing else here needs pytest.
+"""
+
+from fraiseql_guard.testing.clock import ManualClock
+from fraiseql_guard.testing.exposition import Sample, Samples, samples_of
+from fraiseql_guard.testing.probe import GuardProbe
+from fraiseql_guard.testing.tokens import make_token, sign, signing_key
+
+__all__ = ["GuardProbe", "ManualClock", "Sample", "Samples", "make_token", "samples_of", "sign", "signing_key"]

@@ -1,0 +1,78 @@
+"""A guard under test, with what an operator would see of it: log lines and metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fraiseql_guard.asgi.guard import Guard
+from fraiseql_guard.asgi.middleware import Middleware
+from fraiseql_guard.testing.clock import ManualClock
+from fraiseql_guard.testing.exposition import Samples, samples_of
+
+
+class GuardProbe:
+    """``middleware(app, **options)``, whose log goes to the file ``log_path``. Call the probe like the app.
+
+    ``guard`` is the middleware itself, ``app`` what it protects.
+    """
+
+    def __init__(self, app: ASGIApp, log_path: Path, *, middleware: type[Middleware] = Guard, **options: Any) -> None:
+        self.app: Any = app
+        self.log_path = log_path
+        self.guard: Any = middleware(app, log_file=log_path, **options)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        await self.guard(scope, receive, send)
+
+    def flush(self) -> None:
+        """Everything deferred is counted, and every line written."""
+        self.guard.flush()
+
+    def events(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The log lines so far, all or those of one event (``security.rate_limit``)."""
+        self.flush()
+        return [line for line in self.written_lines() if event is None or line["event"] == event]
+
+    def written_lines(self) -> list[dict[str, Any]]:
+        """The log lines that the file holds now, whatever is still deferred."""
+        if not self.log_path.exists():
+            return []
+        return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
+
+    def exposition(self) -> str:
+        """What Prometheus would be shown."""
+        text: str = self.guard.recorder.metrics.render().decode()
+        return text
+
+    def metrics(self) -> Samples:
+        """The same, parsed: the samples by name, each with its labels."""
+        return samples_of(self.exposition())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels; 0 without any."""
+        return sum(each.value for each in self.metrics().get(name, ()) if labels.items() <= each.labels.items())
+
+    @property
+    def clock(self) -> ManualClock:
+        """The clock that the guard was given; TypeError if it goes by the real time."""
+        clock = self.guard.mount_options.clock
+        if not isinstance(clock, ManualClock):
+            raise TypeError("this guard goes by the real time: give it a clock, Guard(app, clock=ManualClock())")
+        return clock
+
+    def advance(self, seconds: float) -> None:
+        """Move the guard's clock on."""
+        self.clock.advance(seconds)
+
+    async def reset(self) -> None:
+        """Begin anew (Guard.reset): buckets are full, and no caller is blocked but by an operator."""
+        await self.guard.reset()
+
+    def close(self) -> None:
+        """Close the log. Connections end with their event loop."""
+        self.guard.recorder.log.close()
