@@ -162,6 +162,8 @@ def _waits(ctx: RequestContext, denial: Denial) -> _Waits | None:
         waits = tuple([bucket.retry_after_seconds for bucket in buckets])
     else:
         tokens = 1 if measured is None else max(1, measured.mutation_root_fields)
+        if ctx.rule is not None and ctx.rule.cost:
+            tokens *= ctx.rule.cost
         waits = tuple([bucket.wait_for(tokens) for bucket in buckets])
     return _Waits(max(seconds, *waits) if waits else seconds, waits)
 

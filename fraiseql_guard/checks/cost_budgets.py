@@ -35,7 +35,9 @@ class CostBudgets:
             tier: Charge(_POLICY, _budget(points), bucket=_bucket(tier, first.get(tier)), fixed=True)
             for tier, points in settings.cost_budgets.items()
         }
-        self._unmeasured = settings.max_query_complexity
+        # What cannot be measured may be meant by any rule.
+        of_rules = [rule.limits.get("max_query_complexity", 0) for rule in settings.rules.entries]
+        self._unmeasured = max([settings.max_query_complexity, *of_rules])
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Add the charges to the bill. Refuse an operation that costs more than a whole budget: waiting cannot help."""

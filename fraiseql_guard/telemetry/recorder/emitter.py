@@ -84,7 +84,8 @@ class SignalEmitter:
         extra = {"request_id": ctx.request_id, **line.extra}
         if (given := ctx.client_request_id) is not None:
             extra["client_request_id"] = given
-        if ctx.rule is not None and ctx.rule.name:
+        # The lines of answered requests are many, and say nothing of limits.
+        if ctx.rule is not None and ctx.rule.name and event is not s.HTTP_REQUEST:
             extra["rule"] = ctx.rule.name
         if ctx.carrier is not None:
             extra["socket_id"] = ctx.carrier.request_id

@@ -22,6 +22,7 @@ from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry.metrics.labels import escape_label
 
 _REFUSED: Final = 400
+_NO_LIMITS: Final[Mapping[str, int]] = {}
 
 Count = tuple[Metric, tuple[str, ...]]
 """A counter, and the labels of the series that moves."""
@@ -187,12 +188,12 @@ def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Ite
 
 
 def _limit_line(ctx: RequestContext, denial: Denial, settings: Settings) -> EventLine:
-    measured = ctx.measured
+    measured, limits = ctx.measured, ctx.rule.limits if ctx.rule is not None else _NO_LIMITS
     fields = {
         "query_complexity": measured.complexity if measured else None,
-        "max_complexity": settings.max_query_complexity,
+        "max_complexity": limits.get("max_query_complexity", settings.max_query_complexity),
         "query_depth": measured.depth if measured else None,
-        "max_depth": settings.max_query_depth,
+        "max_depth": limits.get("max_query_depth", settings.max_query_depth),
         "query_hash": ctx.query_hash,
     }
     numbers = {"code": denial.code.name, "limit": denial.limit, "actual": denial.actual, "path": denial.path}
