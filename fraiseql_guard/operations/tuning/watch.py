@@ -93,7 +93,7 @@ class UsageWatch:
         measured = ctx.measured
         seen = observation(
             measures_of(ctx),
-            at=self._now(),
+            at=ctx.ended_at or self._now(),
             duration_ms=seconds * 1000 / times,
             operation=measured.name if measured is not None else None,
             query_hash=ctx.query_hash,

@@ -83,9 +83,11 @@ async def test_the_share_of_a_heartbeat_is_bounded_whatever_callers_send(guarded
         query = f"query {name} {{ {'y' * 90}{number}(limit: {number * number + 1}, offset: {number * 31}) {{ a }} }}"
         await graphql(guard, query, token=token)
         clock.advance(0.5)
+    clock.advance(11)  # the guard's own heartbeat may just have made one
     written = usage_of(guard).for_heartbeat()
     assert 1_000 < len(orjson.dumps(written)) <= MAX_BYTES
-    assert from_json(written).measures["depth"].everything.total == 400
+    # Deferred records come many at once, so that some are sampled.
+    assert abs(from_json(written).measures["depth"].everything.total - 400) <= 5
     # Made anew after ten seconds, and not sooner.
     await graphql(guard, "{ a }")
     assert usage_of(guard).for_heartbeat() is written
