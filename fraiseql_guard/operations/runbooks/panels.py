@@ -46,7 +46,7 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 f"sum by (outcome) (rate(fraiseql_guard_waits_total{{{PODS}}}[5m]))",
                 "{{outcome}}",
                 unit="reqps",
-                about="Where FRAISEQL_GUARD_RATE_LIMIT_WAIT_MS lets them wait. Many with no_place: more wait than may.",
+                about="Where a setting lets them wait and not be refused. Many with no_place: more want to than may.",
             ),
             one(
                 "Given back, or charged, after the answer",
