@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.asgi.replies import Header
+from fraiseql_guard.asgi.limit_headers import Header
 from fraiseql_guard.asgi.sockets.event_framing import last_events
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial

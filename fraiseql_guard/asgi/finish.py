@@ -13,6 +13,7 @@ from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.batches import batch_size
 from fraiseql_guard.asgi.describe import endpoint
 from fraiseql_guard.asgi.event_refusals import in_asked_form
+from fraiseql_guard.asgi.limit_headers import RATE_LIMIT_NAMES, Header
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core.context import RequestContext, outers
 from fraiseql_guard.core.denial import Denial
@@ -23,8 +24,7 @@ from fraiseql_guard.telemetry.spans import active_span
 _MULTIPLEXED: Final = ("2", "3")
 """Versions of HTTP in which a connection outlives an answer that was cut."""
 _REQUEST_ID: Final = b"x-request-id"
-_OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
-_OURS: Final = _OURS_UNCOUNTED | replies.RATE_LIMIT_NAMES
+_OURS: Final = RATE_LIMIT_NAMES | {_REQUEST_ID}
 """Headers of ours on the answers of callers who are counted. The outermost guard writes them, once for all."""
 
 
@@ -41,26 +41,33 @@ async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Se
     await send_refusal(ctx, denial, headers, body, send)
 
 
-def refusal(runtime: Runtime, ctx: RequestContext, denial: Denial) -> tuple[list[replies.Header], bytes]:
+def refusal(runtime: Runtime, ctx: RequestContext, denial: Denial) -> tuple[list[Header], bytes]:
     """Headers and body of a refusal."""
     origins = () if ctx.for_operator else runtime.settings.cors_origins
     batch = runtime.tell(batch_size, ctx, runtime.settings) if ctx.guarded else 0
-    own = None if runtime.own_bodies is None else runtime.own_bodies.answer(ctx, denial, batch=batch or 0)
-    headers, body = replies.refusal(ctx, denial, origins, runtime.now(), batch=batch or 0, own=own)
+    numbers = runtime.disclosure.numbers
+    own = None
+    if runtime.own_bodies is not None:
+        own = runtime.own_bodies.answer(ctx, denial, numbers=numbers, batch=batch or 0)
+    headers, body = replies.refusal(
+        ctx, denial, origins, runtime.now(), disclosure=runtime.disclosure, batch=batch or 0, own=own
+    )
     return headers if ctx.outer is None else _for_outside(ctx, ctx.outer, headers), body
 
 
 def refusal_error(runtime: Runtime, ctx: RequestContext, denial: Denial) -> dict[str, Any]:
     """A refusal as one GraphQL error, for answers that have no head."""
-    error = replies.graphql_error(ctx, denial)
-    return error if runtime.own_bodies is None else runtime.own_bodies.error(ctx, denial, error)
+    error = replies.graphql_error(ctx, denial, runtime.disclosure)
+    if runtime.own_bodies is None:
+        return error
+    return runtime.own_bodies.error(ctx, denial, error, numbers=runtime.disclosure.numbers)
 
 
 def _is_steady(runtime: Runtime, ctx: RequestContext, denial: Denial, body: bytes) -> bool:
     """Whether the same answer, with another id, is that to the next request like this one."""
     if runtime.own_bodies is None:
         return ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
-    return runtime.own_bodies.is_steady(ctx, denial, body)
+    return runtime.own_bodies.is_steady(ctx, denial, body, numbers=runtime.disclosure.numbers)
 
 
 def tell_outside(ctx: RequestContext) -> None:
@@ -70,7 +77,7 @@ def tell_outside(ctx: RequestContext) -> None:
         outer.auth_failed = outer.auth_failed or (ctx.denial is not None and is_for_authentication(ctx.denial))
 
 
-def _for_outside(ctx: RequestContext, outer: RequestContext, headers: list[replies.Header]) -> list[replies.Header]:
+def _for_outside(ctx: RequestContext, outer: RequestContext, headers: list[Header]) -> list[Header]:
     """The headers of a refusal that goes through other guards: where a bucket of ours has refused, its state is what
     the client has to know; else theirs is told beside it."""
     if any(bucket.retry_after_seconds > 0 for bucket in ctx.buckets):
@@ -88,9 +95,7 @@ def _hand_on(ctx: RequestContext, outer: RequestContext) -> None:
         outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
 
 
-async def send_refusal(
-    ctx: RequestContext, denial: Denial, headers: list[replies.Header], body: bytes, send: Send
-) -> None:
+async def send_refusal(ctx: RequestContext, denial: Denial, headers: list[Header], body: bytes, send: Send) -> None:
     """Send a refusal, in the form that its client asks for."""
     status, headers, body = in_asked_form(ctx, denial, headers, body)
     ctx.status = denial.status
@@ -118,17 +123,18 @@ async def end_cut_answer(runtime: Runtime, scope: Scope, ctx: RequestContext, se
 def with_headers(runtime: Runtime, ctx: RequestContext, message: Message) -> Message:
     """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
     ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
-    lines: Iterable[replies.Header] = message.get("headers", ())
+    lines: Iterable[Header] = message.get("headers", ())
     shown = ctx.shown
     buckets = () if ctx.socket else ctx.buckets if shown is None else shown  # that of upgrades is no client's budget
-    ours = _OURS if buckets else _OURS_UNCOUNTED
+    disclosure = runtime.disclosure
+    ours = _OURS if buckets else disclosure.always_ours
     kept = [line for line in lines if line[0].lower() not in ours]
     if ctx.outer is not None:
         _hand_on(ctx, ctx.outer)
         return {**message, "headers": kept}
     kept.append((_REQUEST_ID, ctx.request_id.encode()))
     if buckets:
-        kept += replies.rate_limit_headers(buckets, runtime.now())
+        kept += disclosure.headers(buckets, runtime.now())
     return {**message, "headers": kept}
 
 

@@ -119,6 +119,15 @@ def schema_table(mount_options: MountOptions) -> SchemaTable | None:
     return replace(table, authoritative=False) if table and mount_options.several_endpoints else table
 
 
+def refuse_hidden_costs(settings: Settings) -> None:
+    """SettingsError if limits are hidden and answers are to tell what is left of them."""
+    if settings.cost_in_response and not settings.expose_limits:
+        raise SettingsError(
+            f"{name_of('cost_in_response')}=true tells clients what {name_of('expose_limits')}=false hides: their "
+            "budget and what is left of it. Set one of them the other way"
+        )
+
+
 def refuse_without_schema(mount_options: MountOptions, settings: Settings) -> None:
     """SettingsError if the settings need a schema, and none was given or is still to come."""
     has_schema = mount_options.schema is not None or mount_options.awaits_schema

@@ -40,24 +40,24 @@ class OwnBodies:
         self._render = render
         self._on_fault = on_fault
 
-    def answer(self, ctx: RequestContext, denial: Denial, *, batch: int = 0) -> OwnAnswer | None:
+    def answer(self, ctx: RequestContext, denial: Denial, *, numbers: bool, batch: int = 0) -> OwnAnswer | None:
         """The body of an HTTP answer, and what it has of headers; None for the guard's own. ``batch`` is how many
-        operations were sent in a list."""
+        operations were sent in a list, ``numbers`` whether callers are told those of limits."""
         if _is_ours(ctx, denial):
             return None
         try:
-            return self._answer(ctx, denial, facts_of(ctx, denial), batch)
+            return self._answer(ctx, denial, facts_of(ctx, denial, numbers=numbers), batch)
         except Exception as error:  # noqa: BLE001 - the function is the app's: it may raise anything
             self._on_fault(error)
             return None
 
-    def error(self, ctx: RequestContext, denial: Denial, own: dict[str, Any]) -> dict[str, Any]:
+    def error(self, ctx: RequestContext, denial: Denial, own: dict[str, Any], *, numbers: bool) -> dict[str, Any]:
         """The GraphQL error of an answer that has no head, as over a socket: message and extensions of the first error
         of the app's body, else ``own``."""
         if _is_ours(ctx, denial):
             return own
         try:
-            first = _first_error(self._rendered(facts_of(ctx, denial)))
+            first = _first_error(self._rendered(facts_of(ctx, denial, numbers=numbers)))
             if first is None:
                 return own
             told = {name: first[name] for name in ("message", "extensions") if name in first}
@@ -67,12 +67,12 @@ class OwnBodies:
             return own
         return told
 
-    def is_steady(self, ctx: RequestContext, denial: Denial, body: bytes) -> bool:
+    def is_steady(self, ctx: RequestContext, denial: Denial, body: bytes, *, numbers: bool) -> bool:
         """Whether ``body`` is the answer to the next request like this one too, but for the request's id: a function
         may put the time or a number of its own into each."""
         if _is_ours(ctx, denial):
             return True
-        facts = facts_of(ctx, denial)
+        facts = facts_of(ctx, denial, numbers=numbers)
         extensions = {**facts.extensions, "requestId": _OTHER_ID} if facts.extensions else facts.extensions
         try:
             one = self._answer(ctx, denial, facts, 0)
@@ -130,9 +130,9 @@ def _is_ours(ctx: RequestContext, denial: Denial) -> bool:
     return ctx.for_operator or denial.code in _BY_PROTOCOL
 
 
-def facts_of(ctx: RequestContext, denial: Denial) -> RefusalFacts:
+def facts_of(ctx: RequestContext, denial: Denial, *, numbers: bool) -> RefusalFacts:
     """What is known of a refusal, as its caller hears of it."""
-    extensions = extensions_of(ctx, denial)
+    extensions = extensions_of(ctx, denial, numbers=numbers)
     return RefusalFacts(
         code=denial.code.name,
         status=denial.status,

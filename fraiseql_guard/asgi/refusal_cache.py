@@ -17,7 +17,7 @@ from typing import Final
 from starlette.types import Scope, Send
 
 from fraiseql_guard.asgi.head_cache import HeadKey
-from fraiseql_guard.asgi.replies import Header
+from fraiseql_guard.asgi.limit_headers import Header
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.loop_task import LoopTimer

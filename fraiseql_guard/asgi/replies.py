@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -11,27 +11,19 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.asgi.deciding_setting import detail
+from fraiseql_guard.asgi.limit_headers import Disclosure, Header
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.request import at_work
-from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.graphql.http.media_types import JSON, answer_type, preference
-
-Header = tuple[bytes, bytes]
 
 READS: Final = HeadReads(headers=frozenset({b"accept", b"origin"}))
 """What the form of a refusal depends on."""
-RATE_LIMIT_NAMES: Final = frozenset(
-    {b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"ratelimit-policy", b"ratelimit"}
-)
-"""Names of the headers that tell the state of a bucket."""
-
 _REMEMBERED_CHARS: Final = 256
 """Length of an Accept header that is remembered: browsers send up to about 140."""
 _COME_BACK: Final = frozenset({429, 503})
 """Statuses of what is refused for the moment, before it is executed."""
-_EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +41,7 @@ def refusal(
     cors_origins: Sequence[str],
     now: float,
     *,
+    disclosure: Disclosure,
     batch: int = 0,
     own: OwnAnswer | None = None,
 ) -> tuple[list[Header], bytes]:
@@ -64,13 +57,13 @@ def refusal(
     if own is not None:
         media_type, body = own.media_type, own.body
     elif ctx.guarded:
-        extensions = _extensions(ctx, denial, seconds)
+        extensions = _extensions(ctx, denial, seconds, numbers=disclosure.numbers)
         media_type = graphql_media_type(ctx, denial).encode()
         body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
         if batch:
             body = b"[%s]" % b",".join([body] * batch)
     else:
-        extensions = _extensions(ctx, denial, seconds)
+        extensions = _extensions(ctx, denial, seconds, numbers=disclosure.numbers)
         media_type = b"application/problem+json"
         body = orjson.dumps(
             {"type": "about:blank", "title": denial.code.message, "status": denial.status, **extensions}
@@ -82,8 +75,8 @@ def refusal(
         (b"cache-control", b"no-store"),
         (b"x-request-id", ctx.request_id.encode()),
         *denial.headers,
-        *rate_limit_headers(() if ctx.socket else ctx.buckets, now, None if waits is None else waits.of_buckets),
-        *cors_headers(ctx, cors_origins),
+        *disclosure.headers(() if ctx.socket else ctx.buckets, now, None if waits is None else waits.of_buckets),
+        *cors_headers(ctx, cors_origins, disclosure.exposed),
         *(() if own is None else own.headers),
     ]
     if seconds is not None:
@@ -91,15 +84,15 @@ def refusal(
     return headers, b"" if ctx.method == "HEAD" else body
 
 
-def graphql_error(ctx: RequestContext, denial: Denial) -> dict[str, Any]:
+def graphql_error(ctx: RequestContext, denial: Denial, disclosure: Disclosure) -> dict[str, Any]:
     """A refusal as one GraphQL error, for answers that have no head."""
-    return {"message": denial.code.message, "extensions": extensions_of(ctx, denial)}
+    return {"message": denial.code.message, "extensions": extensions_of(ctx, denial, numbers=disclosure.numbers)}
 
 
-def extensions_of(ctx: RequestContext, denial: Denial) -> dict[str, Any]:
-    """What a refusal tells beside its message, by the names that clients know."""
+def extensions_of(ctx: RequestContext, denial: Denial, *, numbers: bool) -> dict[str, Any]:
+    """What a refusal tells beside its message, by the names that clients know; ``numbers`` of limits if that is so."""
     waits = _waits(ctx, denial)
-    return _extensions(ctx, denial, None if waits is None else _whole_seconds(waits.seconds))
+    return _extensions(ctx, denial, None if waits is None else _whole_seconds(waits.seconds), numbers=numbers)
 
 
 def graphql_media_type(ctx: RequestContext, denial: Denial) -> str:
@@ -126,8 +119,12 @@ def _known_to_take_json(accept: str) -> bool:
     return preference(accept, JSON).weight > 0
 
 
-def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None) -> dict[str, Any]:
-    """The numbers of a refusal; what is not known is left out."""
+def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None, *, numbers: bool) -> dict[str, Any]:
+    """The numbers of a refusal, if clients are told them; what is not known is left out."""
+    if not numbers:
+        told = {"code": denial.code.name, "retryAfter": retry_after, "requestId": ctx.request_id}
+        words = {name: value for name, value in denial.facts if isinstance(value, str)}
+        return {name: value for name, value in told.items() if value is not None} | words
     known = {
         "code": denial.code.name,
         "detail": detail(denial.code, denial.detail) or None,
@@ -168,80 +165,7 @@ def _waits(ctx: RequestContext, denial: Denial) -> _Waits | None:
     return _Waits(max(seconds, *waits) if waits else seconds, waits)
 
 
-def rate_limit_headers(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None = None) -> list[Header]:
-    """X-RateLimit-* of the bucket with the smallest remaining share (Reset: the Unix time at which it is full again, as
-    FraiseQL writes it), and RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11) of all that carry
-    a name of their own. What a bucket holds above its rate is not told: clients would take it for a part of the rate.
-
-    ``waits`` are those that Retry-After is the longest of, by bucket. Then the one that is waited for longest comes
-    first, and only what is waited for has a time (``t``): none lies behind Retry-After.
-    """
-    if len(buckets) != 1:
-        return _of_several(buckets, now, waits) if buckets else []
-    bucket = buckets[0]
-    charge, remaining = bucket.charge, bucket.remaining
-    quota, left, rate, capacity = charge.limit.tokens, int(remaining), charge.rate, charge.capacity
-    limit, policy, name = _constant(charge.policy, quota, charge.limit.window_seconds)
-    shown = min(quota, left)
-    wait = (left + 1 - remaining) / rate if waits is None else waits[0]
-    if waits is None and remaining >= capacity:
-        wait = 0.0  # it is full
-    state = b"%s%d;t=%d" % (name, shown, math.ceil(wait)) if 0.0 < wait < math.inf else b"%s%d" % (name, shown)
-    return [
-        limit,
-        (b"x-ratelimit-remaining", b"%d" % shown),
-        (b"x-ratelimit-reset", b"%d" % math.ceil(now + (capacity - remaining) / rate)),
-        policy,
-        (b"ratelimit", state),
-    ]
-
-
-def _of_several(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None) -> list[Header]:
-    known: Sequence[float | None] = (None,) * len(buckets) if waits is None else waits
-    tightest = _tightest(buckets, waits)
-    told = {place: _of_one(buckets[place], now, known[place]) for place in _one_of_each_name(buckets, known)}
-    first_three = (told.get(tightest) or _of_one(buckets[tightest], now, known[tightest]))[:3]
-    return [
-        *first_three,
-        (b"ratelimit-policy", b", ".join([lines[3][1] for lines in told.values()])),
-        (b"ratelimit", b", ".join([lines[4][1] for lines in told.values()])),
-    ]
-
-
-def _tightest(buckets: Sequence[Bucket], waits: Sequence[float] | None) -> int:
-    """Which bucket is waited for longest; where none is, which has the smallest share left."""
-    if waits is not None and any(waits):
-        return max(range(len(buckets)), key=waits.__getitem__)
-    shares = [bucket.share for bucket in buckets]
-    return shares.index(min(shares))
-
-
-def _one_of_each_name(buckets: Sequence[Bucket], waits: Sequence[float | None]) -> Iterable[int]:
-    """Of the buckets that share a name the caller's own, unless it is another that is waited for."""
-    named: dict[str, int] = {}
-    for place, bucket in enumerate(buckets):
-        first = named.setdefault(bucket.charge.policy, place)
-        if first != place and (waits[place] or 0.0) > (waits[first] or 0.0):
-            named[bucket.charge.policy] = place
-    return named.values()
-
-
-def _of_one(bucket: Bucket, now: float, wait: float | None) -> list[Header]:
-    return rate_limit_headers((bucket,), now, None if wait is None else (wait,))
-
-
-@lru_cache(maxsize=256)
-def _constant(policy: str, tokens: int, window_seconds: int) -> tuple[Header, Header, bytes]:
-    """What headers say of a charge whatever is left: its limit, its policy, and how its state begins."""
-    name = policy.encode()
-    return (
-        (b"x-ratelimit-limit", b"%d" % tokens),
-        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, tokens, window_seconds)),
-        b'"%s";r=' % name,
-    )
-
-
-def cors_headers(ctx: RequestContext, origins: Sequence[str]) -> list[Header]:
+def cors_headers(ctx: RequestContext, origins: Sequence[str], exposed: bytes) -> list[Header]:
     """CORS headers that let the pages of configured origins read our refusals. Those that are configured by name may
     send their visitors' cookies along; all together (``*``) may not."""
     origin = ctx.headers.get(b"origin")
@@ -250,7 +174,7 @@ def cors_headers(ctx: RequestContext, origins: Sequence[str]) -> list[Header]:
     named = origin.decode("latin-1") in origins
     return [
         (b"access-control-allow-origin", origin if named else b"*"),
-        (b"access-control-expose-headers", _EXPOSED),
+        (b"access-control-expose-headers", exposed),
         *([(b"access-control-allow-credentials", b"true")] if named else ()),
         (b"vary", b"Origin"),
     ]

@@ -30,8 +30,8 @@ from fraiseql_guard.asgi.finish import (
     with_headers,
 )
 from fraiseql_guard.asgi.head_cache import announces_body
+from fraiseql_guard.asgi.limit_headers import Header
 from fraiseql_guard.asgi.pipeline import run_checks
-from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.streams import StreamedAnswer

@@ -14,6 +14,7 @@ from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
+from fraiseql_guard.asgi.limit_headers import Disclosure
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.own_bodies import OwnBodies
@@ -162,6 +163,8 @@ class Runtime:
     """How much of the bodies' memory one caller may hold."""
     timeout_policies: TimeoutPolicies = field(init=False)
     """How long apps may work."""
+    disclosure: Disclosure = field(init=False)
+    """What clients are told of limits."""
 
     def __post_init__(self) -> None:
         looked_up: dict[str, Any] = {
@@ -173,6 +176,7 @@ class Runtime:
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
             "reads_sockets": first_in_force(self.modes, _CHECKING) is not None,
             "body_share_bytes": share_bytes(self.settings),
+            "disclosure": Disclosure.of(self.settings),
             "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT]),
         }
         for name, answer in looked_up.items():

@@ -10,7 +10,7 @@ from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_ch
 from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
-from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_without_schema
+from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_hidden_costs, refuse_without_schema
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
 from fraiseql_guard.checks.admission import Admission
@@ -34,6 +34,7 @@ from fraiseql_guard.telemetry.process.health import Health
 def build_runtime(mount_options: MountOptions, components: Components, settings: Settings) -> Runtime:
     """The runtime of these settings. SettingsError if they ask for what cannot be had."""
     refuse_without_schema(mount_options, settings)
+    refuse_hidden_costs(settings)
     return _RuntimeBuilder(mount_options, components, settings).build()
 
 

@@ -85,7 +85,7 @@ class Admission:
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
-        bucket = self._remembered(ctx, (self._rates.main_charge(ctx),))
+        bucket = self._remembered(ctx, self._rates.main_charges(ctx))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:

@@ -10,8 +10,9 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CHARGE_TOO_LARGE, CROSS_SITE_REQUEST, RATE_LIMITED, FailureReason
-from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Limit, mounted_bucket, network_bucket
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Rate, charges_of, network_bucket
 
+_ANONYMOUS: Final = "default"
 LENIENCY: Final = 10
 """The bucket of lenient refusals is so many times as large as the anonymous rate's."""
 
@@ -28,40 +29,49 @@ class RateLimits:
         self._origins = settings.cors_origins
         self._burst = settings.rate_limit_burst
         self._first_burst = first.rate_limit_burst
-        self._anonymous = self._charge("default", settings.rate_limit_default, first.rate_limit_default)
-        self._public = self._charge("public", settings.rate_limit_public, first.rate_limit_public)
+        self._anonymous = self._charges(_ANONYMOUS, settings.rate_limit_default, first.rate_limit_default)
+        self._public = self._charges("public", settings.rate_limit_public, first.rate_limit_public)
         self._shared_anonymous, self._shared_public = _for_many(self._anonymous), _for_many(self._public)
         # Two buckets: what foreign pages send in a visitor's name takes nothing from their expired tokens.
         self._cross_site, self._expired = self._lenient("cross_site"), self._lenient("token_expired")
         self._shared_cross_site, self._shared_expired = _for_many(self._cross_site), _for_many(self._expired)
-        sockets = self._charge("sockets", settings.rate_limit_sockets, first.rate_limit_sockets)
-        self._sockets = replace(sockets, burst=sockets.limit.tokens, fixed=True)
+        self._sockets = self._of_sockets(settings.rate_limit_sockets, first.rate_limit_sockets)
         self._shared_sockets = _for_many(self._sockets)
-        (self._authenticated,) = self._further(
-            "authenticated", settings.rate_limit_authenticated, first.rate_limit_authenticated
-        ) or (self._anonymous,)
+        self._authenticated = (
+            self._charges("authenticated", settings.rate_limit_authenticated, first.rate_limit_authenticated)
+            or self._anonymous
+        )
         self._tiers = {
-            name: self._charge(name, limit, first.tiers.get(name), kind="tier:")
-            for name, limit in settings.tiers.items()
+            name: self._charges(name, rate, first.tiers.get(name), kind="tier:")
+            for name, rate in settings.tiers.items()
         }
-        self._graphql = self._further("graphql", settings.rate_limit_graphql, first.rate_limit_graphql)
-        self._query = self._further("graphql_query", settings.rate_limit_graphql_query, first.rate_limit_graphql_query)
-        self._mutation = self._further(
+        self._graphql = self._charges("graphql", settings.rate_limit_graphql, first.rate_limit_graphql)
+        self._query = self._charges("graphql_query", settings.rate_limit_graphql_query, first.rate_limit_graphql_query)
+        self._mutation = self._charges(
             "graphql_mutation", settings.rate_limit_graphql_mutation, first.rate_limit_graphql_mutation
         )
 
-    def _charge(self, policy: str, limit: Limit, first: Limit | None, *, kind: str = "") -> Charge:
-        """What a rate charges. One that the guard was mounted without has a bucket by its name alone."""
-        name = f"{kind}{policy}"
-        bucket = name if first is None else mounted_bucket(name, first, self._first_burst.of(first))
-        return Charge(policy, limit, self._burst.of(limit), bucket=bucket)
+    def _charges(self, policy: str, rate: Rate | None, first: Rate | None, *, kind: str = "") -> tuple[Charge, ...]:
+        """What a rate charges; nothing without one. ``first`` is the rate that the guard was mounted with."""
+        if rate is None:
+            return ()
+        return charges_of(
+            rate, policy, self._burst, name=f"{kind}{policy}", mounted=first, mounted_burst=self._first_burst
+        )
 
-    def _lenient(self, policy: str) -> Charge:
-        many = _grown(self._anonymous, LENIENCY, f"{policy}:{self._anonymous.key}")
-        return replace(many, policy=policy, fixed=True)
+    def _lenient(self, policy: str) -> tuple[Charge, ...]:
+        many = [_grown(charge, LENIENCY, f"{policy}:{charge.key}") for charge in self._anonymous]
+        shortest, *others = [replace(charge, fixed=True) for charge in many]
+        further = [replace(each, policy=f"{policy}-{each.limit.window}", window_of=policy) for each in others]
+        return (replace(shortest, policy=policy), *further)
 
-    def _further(self, policy: str, limit: Limit | None, first: Limit | None) -> tuple[Charge, ...]:
-        return (self._charge(policy, limit, first),) if limit else ()
+    def _of_sockets(self, rate: Rate, first: Rate) -> tuple[Charge, ...]:
+        """Upgrades, as many again at once in the shortest window."""
+        shortest, *others = self._charges("sockets", rate, first)
+        return (
+            replace(shortest, burst=shortest.limit.tokens, fixed=True),
+            *(replace(charge, fixed=True) for charge in others),
+        )
 
     def free(self, ctx: RequestContext) -> bool:
         """Whether nothing is counted: allow-listed addresses, probes on exempt paths, and preflights for pages of a
@@ -69,10 +79,10 @@ class RateLimits:
         expected = ctx.preflight and ctx.from_origin_of(self._origins)
         return ctx.allow_listed or expected or (ctx.private_peer and ctx.place.exempt)
 
-    def main_charge(self, ctx: RequestContext) -> Charge:
-        """The caller's own bucket: the tier's, else the user's, else the address's.
+    def main_charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
+        """The caller's own buckets, one for each window: the tier's, else the user's, else the address's.
 
-        Upgrades to WebSockets have another: clients come back by themselves, and use up nothing that their users need.
+        Upgrades to WebSockets have others: clients come back by themselves, and use up nothing that their users need.
         """
         identity = ctx.identity
         if ctx.socket:
@@ -84,26 +94,28 @@ class RateLimits:
         return self._public if ctx.public_operation else self._anonymous
 
     def bill(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
-        """All charges of a request. A refused one costs its main bucket what the refusal says; a lenient refusal has a
-        bucket of its own."""
-        # Every request pays from its main bucket; a refused one from that alone.
-        main = self.main_charge(ctx)
+        """All charges of a request. A refused one costs its main buckets what the refusal says; a lenient refusal has
+        buckets of its own."""
+        # Every request pays from its main buckets; a refused one from those alone, as far as they can pay.
+        main = self.main_charges(ctx)
         if denial is not None:
             if is_lenient(denial):
-                return self._with_networks(ctx, self._lenient_charge(ctx, denial))
-            tokens = min(denial.tokens, 1 if ctx.socket else main.capacity)
-            return self._with_networks(ctx, _take(main, tokens)) if tokens else ()
+                return self._with_networks(ctx, self._lenient_charges(ctx, denial))
+            tokens = min(denial.tokens, 1) if ctx.socket else denial.tokens
+            if not tokens:
+                return ()
+            return self._with_networks(ctx, [_take(charge, min(tokens, charge.capacity)) for charge in main])
         # One that passed pays as much as it asks for, from all its buckets.
         tokens = self._tokens(ctx)
         further = self._further_charges(ctx)
         if not further and not ctx.address_subject.networks and tokens == 1:
-            return (main,)  # the common case allocates nothing but this
+            return main  # the common case allocates nothing
         return (
-            *self._with_networks(ctx, _take(main, tokens)),
-            *(_take(charge, tokens) for charge in further),
+            *self._with_networks(ctx, [_take(charge, tokens) for charge in main]),
+            *[_take(charge, tokens) for charge in further],
         )
 
-    def _lenient_charge(self, ctx: RequestContext, denial: Denial) -> Charge:
+    def _lenient_charges(self, ctx: RequestContext, denial: Denial) -> tuple[Charge, ...]:
         if denial.code is CROSS_SITE_REQUEST:
             return self._shared_cross_site if ctx.shared_peer else self._cross_site
         return self._shared_expired if ctx.shared_peer else self._expired
@@ -127,16 +139,17 @@ class RateLimits:
         return max(1, measured.mutation_root_fields + measured.unmeasured)
 
     @staticmethod
-    def _with_networks(ctx: RequestContext, main: Charge) -> tuple[Charge, ...]:
+    def _with_networks(ctx: RequestContext, main: Sequence[Charge]) -> tuple[Charge, ...]:
         """An anonymous IPv6 caller also pays for the wider networks, which many addresses share."""
         if ctx.identity is not None or not ctx.address_subject.networks:
-            return (main,)
+            return tuple(main)
         return (
-            main,
-            *(
-                _grown(main, factor, network_bucket(main.key, network))
+            *main,
+            *[
+                _grown(charge, factor, network_bucket(charge.key, network))
                 for network, factor in ctx.address_subject.networks
-            ),
+                for charge in main
+            ],
         )
 
 
@@ -150,9 +163,9 @@ def is_lenient(denial: Denial | None) -> bool:
     return denial.code is CROSS_SITE_REQUEST or denial.reason is FailureReason.TOKEN_EXPIRED
 
 
-def _for_many(charge: Charge) -> Charge:
+def _for_many(charges: Sequence[Charge]) -> tuple[Charge, ...]:
     """The same for all who look alike behind a proxy. A bucket of another size is another bucket."""
-    return _grown(charge, SHARED_PEER_FACTOR, f"{charge.key}*{SHARED_PEER_FACTOR}")
+    return tuple(_grown(charge, SHARED_PEER_FACTOR, f"{charge.key}*{SHARED_PEER_FACTOR}") for charge in charges)
 
 
 def _grown(charge: Charge, factor: int, bucket: str) -> Charge:
@@ -164,11 +177,17 @@ def _take(charge: Charge, tokens: int) -> Charge:
 
 
 def unpayable(charges: Sequence[Charge]) -> Denial | None:
-    """The refusal of a charge above its bucket's capacity, which can never be paid; None if all can."""
+    """The refusal of a charge above its bucket's capacity, which can never be paid; None if all can.
+
+    Of several it names the smallest bucket: what fits into that one could be paid.
+    """
+    smallest: Charge | None = None
     for charge in charges:
-        if charge.tokens > charge.capacity:
-            return Denial(CHARGE_TOO_LARGE, limit=charge.capacity, actual=charge.tokens, detail=charge.policy, tokens=0)
-    return None
+        if charge.tokens > charge.capacity and (smallest is None or charge.capacity < smallest.capacity):
+            smallest = charge
+    if smallest is None:
+        return None
+    return Denial(CHARGE_TOO_LARGE, limit=smallest.capacity, actual=smallest.tokens, detail=smallest.policy, tokens=0)
 
 
 def refuse(bucket: Bucket) -> Denial:

@@ -30,7 +30,7 @@ limit = typer.Typer(help="Another limit for one user or address, for a while.", 
 
 @limit.command("set")
 def set_limit(
-    rate: Annotated[str, typer.Argument(metavar="LIMIT", help="As 500/minute, 5/second, 10/30s.")],
+    rate: Annotated[str, typer.Argument(metavar="LIMIT", help="As 500/minute, 10/30s, or 500/minute+5000/day.")],
     address: AddressArgument = None,
     user: UserOption = None,
     issuer: IssuerOption = None,
@@ -45,7 +45,7 @@ def set_limit(
         seconds = seconds_of(lasts)
         # Read here as well, so that a typing error is answered without asking the fleet.
         try:
-            parsing.rate(rate)
+            rate = str(parsing.rate(rate))
         except ValueError as error:
             raise ValueError(f"LIMIT {rate[:40]!r} {error}. Accepted: for example 500/minute") from None
         target = target_of(address, user, issuer, tenant, command="limit set 500/minute")

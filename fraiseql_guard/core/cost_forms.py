@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeVar
 
 from fraiseql_guard.core.parsing import NAME, all_that_are, integer, items, rate, text
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Rate
 
 T = TypeVar("T", bound=Collection[str])
 
@@ -28,8 +28,8 @@ def field_costs(value: object) -> Mapping[str, int]:
     return costs
 
 
-def tiers(value: object) -> Mapping[str, Limit]:
-    """``name=rate`` pairs."""
+def tiers(value: object) -> Mapping[str, Rate]:
+    """``name=rate`` pairs. In a list a plus sign joins the windows of a rate."""
     return _named_tiers({text(str(name)): rate(limit) for name, limit in _pairs(value)})
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
-from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.token_buckets import Burst, Limit, Rate
 from fraiseql_guard.core.translated import embedded_network
 
 T = TypeVar("T", bound=Collection[str])
@@ -22,9 +22,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _WINDOWS: Final[Mapping[str, int]] = {
-    "second": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86400, "d": 86400,
+    "second": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86_400, "d": 86_400,
+    "week": 604_800, "w": 604_800,
 }  # fmt: skip
-_RATE: Final = re.compile(r"([0-9]{1,9})\s*+/\s*+([0-9]{0,6})\s*+([a-z]+?)s?", re.ASCII)
+_LONGEST_WINDOW: Final = 4 * 604_800
+_RATE: Final = re.compile(r"([0-9]{1,9})\s*+/\s*+([0-9]{0,7})\s*+([a-z]+?)s?", re.ASCII)
 _ACTOR: Final = re.compile(r"[-._@0-9A-Za-z]{1,64}", re.ASCII)
 NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
 """A GraphQL name."""
@@ -117,14 +119,31 @@ def some_of(*names: str) -> Callable[[object], tuple[str, ...]]:
     return parse_some
 
 
+def rate_limit_headers(value: object) -> tuple[str, ...]:
+    """A list of kinds of headers, or ``none`` alone."""
+    found = some_of("standard", "legacy", "none")(value.lower() if isinstance(value, str) else value)
+    if "none" in found and len(found) > 1:
+        raise ValueError("names none and headers at once")
+    return found
+
+
 def keys(value: object) -> tuple[str, ...]:
     """A list of keys of JSON objects, of up to 64 printable characters each."""
     complaint = "is not a list of keys of up to 64 printable characters"
     return some_that_are(lambda key: key.isprintable() and len(key) <= 64, items(value), complaint)
 
 
-def rate(value: object) -> Limit:
-    """A rate limit: ``100/minute``, ``5/second``, ``1000/hour``, ``10/30s``."""
+def rate(value: object) -> Rate:
+    """A rate of one or several windows, after commas or plus signs: ``100/minute``, ``5/second, 1000/hour``."""
+    if isinstance(value, Rate):
+        return value
+    if isinstance(value, Limit):
+        return Rate((value,))
+    return Rate(tuple(one_window(part) for part in re.split("[,+]", str(value))))
+
+
+def one_window(value: object) -> Limit:
+    """A rate of one window: ``100/minute``, ``5/second``, ``1000/hour``, ``10/30s``, ``1/2weeks``."""
     if isinstance(value, Limit):
         return value
     match = _RATE.fullmatch(str(value).strip().lower())
@@ -132,8 +151,8 @@ def rate(value: object) -> Limit:
     if match is None or unit is None:
         raise ValueError("is not a rate limit (a number, a slash, and a window)")
     tokens, window = int(match[1]), int(match[2] or 1) * unit
-    if tokens < 1 or not 1 <= window <= 86_400:
-        raise ValueError("is not a rate limit: at least 1 request, a window from 1 second to 1 day")
+    if tokens < 1 or not 1 <= window <= _LONGEST_WINDOW:
+        raise ValueError("is not a rate limit: at least 1 request, a window from 1 second to 4 weeks")
     return Limit(tokens, window)
 
 

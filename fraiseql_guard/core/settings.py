@@ -20,7 +20,7 @@ from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
-from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.token_buckets import Burst, Limit, Rate
 from fraiseql_guard.core.value_forms import (
     ACTOR,
     ADMIN_TOKENS,
@@ -31,6 +31,7 @@ from fraiseql_guard.core.value_forms import (
     MODE,
     NAMES,
     NETWORKS,
+    ONE_WINDOW,
     PATHS,
     PERCENT,
     PUBLIC_KEY,
@@ -119,30 +120,45 @@ class Settings:
     )
 
     # rate limits
-    rate_limit_default: Limit = setting(
+    rate_limit_default: Rate = setting(
         RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT", changeable=True
     )
-    rate_limit_authenticated: Limit | None = setting(
+    rate_limit_authenticated: Rate | None = setting(
         RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED", changeable=True
     )
-    rate_limit_graphql: Limit | None = setting(
+    rate_limit_graphql: Rate | None = setting(
         RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL", changeable=True
     )
-    rate_limit_graphql_query: Limit | None = setting(
+    rate_limit_graphql_query: Rate | None = setting(
         RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY", changeable=True
     )
-    rate_limit_graphql_mutation: Limit | None = setting(
+    rate_limit_graphql_mutation: Rate | None = setting(
         RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION", changeable=True
     )
     rate_limit_burst: Burst = setting(
         ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),
         "20%",
-        "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down.",
+        "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down; of several "
+        "windows the shortest alone.",
         name="FRAISEQL_RATE_LIMIT_BURST",
         changeable=True,
     )
-    rate_limit_public: Limit = setting(
+    rate_limit_public: Rate = setting(
         RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
+    )
+    rate_limit_headers: tuple[str, ...] = setting(
+        ValueForm(parsing.rate_limit_headers, "standard, legacy, both, or none", "standard"),
+        "standard,legacy",
+        "Headers that tell clients what is left: RateLimit and RateLimit-Policy (standard), X-RateLimit-* (legacy), or "
+        "none. Retry-After stays.",
+        changeable=True,
+    )
+    expose_limits: bool = setting(
+        SWITCH,
+        "true",
+        "Whether clients are told of limits: their numbers, what exceeded them, and which setting decides. Else a "
+        "refusal says its code and when to come back.",
+        changeable=True,
     )
     max_in_flight: int = setting(
         COUNT, "10", "Most operations of one caller at work at once, in a process.", changeable=True
@@ -156,8 +172,10 @@ class Settings:
     shed_above_memory_percent: int | None = setting(
         PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
     )
-    tiers: Mapping[str, Limit] = setting(
-        ValueForm(cost_forms.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
+    tiers: Mapping[str, Rate] = setting(
+        ValueForm(
+            cost_forms.tiers, "a list of name=rate, windows joined by +", "free=50/minute,pro=500/minute+9000/day"
+        ),
         "",
         "Rates by tier; a tier replaces all other rates of its user.",
         changeable=True,
@@ -447,7 +465,7 @@ class Settings:
     socket_token_parameter: str | None = setting(
         TEXT, None, "Parameter of the query string that may hold a WebSocket's token."
     )
-    rate_limit_sockets: Limit = setting(
+    rate_limit_sockets: Rate = setting(
         RATE,
         "60/minute",
         "Rate at which a caller may open WebSockets; as many again at once. A deployment has all clients of an office "
@@ -477,7 +495,7 @@ class Settings:
     )
     max_message_bytes: int = setting(BYTES, "131072", "Largest message of a client over a WebSocket.", changeable=True)
     socket_messages: Limit = setting(
-        RATE,
+        ONE_WINDOW,
         "20/second",
         "Rate of the messages of one WebSocket, whatever they are; five times as many again at once.",
         changeable=True,

@@ -11,6 +11,7 @@ from typing import Final
 from fraiseql_guard.core.servers import started_workers
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.token_buckets import Burst, Rate, charges_of, idle_windows
 
 MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
 """Variable of prometheus_client: the directory in which worker processes of one host meet."""
@@ -19,6 +20,10 @@ FORWARDED_ALLOW_IPS: Final = "FORWARDED_ALLOW_IPS"
 _EVERYONE: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 _COMPRESSES: Final = re.compile(r"gzip|brotli|zstd|deflate|(?<!de)compress", re.IGNORECASE)
 
+_RATES: Final = (
+    "rate_limit_default", "rate_limit_authenticated", "rate_limit_graphql", "rate_limit_graphql_query",
+    "rate_limit_graphql_mutation", "rate_limit_public", "rate_limit_sockets",
+)  # fmt: skip
 _JUMPS: Final = (
     "on a host with several workers, /metrics answers for whichever worker is asked, so that counters jump from scrape "
     "to scrape and alerts fire for nothing."
@@ -41,6 +46,8 @@ def warnings_of(
     """Sentences about the settings and the environment, for which no app is needed."""
     around = os.environ if environ is None else environ
     sentences = [*_peers(around), *_times(settings, protections), *_sizes(settings, protections)]
+    if Protection.RATE_LIMIT in protections:
+        sentences += _rates(settings)
     sentences += [*_paths(settings, protections), *_keys(settings, protections), *_files(settings, protections)]
     if Protection.METRICS in protections:
         sentences += _workers(settings, around)
@@ -117,6 +124,24 @@ def _sizes(settings: Settings, protections: frozenset[Protection]) -> Iterator[s
         yield _above("max_query_chars", "max_body_bytes", settings, "no document of that length can arrive")
     if settings.list_multiplier > settings.max_query_complexity:
         yield _above("list_multiplier", "max_query_complexity", settings, "a list without a size is always refused")
+
+
+def _rates(settings: Settings) -> Iterator[str]:
+    """Windows of rates that can never refuse anything."""
+    found: dict[str, Rate] = {}
+    for option in _RATES:
+        rate: Rate | None = getattr(settings, option)
+        if rate is not None:
+            found[name_of(option)] = rate
+    found |= {f"{name_of('tiers')} ({name})": rate for name, rate in settings.tiers.items()}
+    for name, rate in found.items():
+        # Sockets may come back at once.
+        burst = Burst(percent=100) if name == name_of("rate_limit_sockets") else settings.rate_limit_burst
+        for charge, tighter in idle_windows(charges_of(rate, name, burst)):
+            yield (
+                f"{name}={rate}: {charge.limit} refuses nothing that {tighter.limit} lets pass. Lower the number of "
+                "the one, or leave it out"
+            )
 
 
 def _above(option: str, other: str, settings: Settings, consequence: str) -> str:

@@ -45,7 +45,9 @@ def _redis_url(value: object) -> Secret:
     return secret
 
 
-RATE: Final = ValueForm(parsing.rate, "N/second, N/minute, N/hour, N/day or N/30s", "100/minute")
+_WINDOWS: Final = "N/second, N/minute, N/hour, N/day, N/week or N/30s"
+RATE: Final = ValueForm(parsing.rate, f"{_WINDOWS}, or several of them as 100/minute+1000/hour", "100/minute")
+ONE_WINDOW: Final = ValueForm(parsing.one_window, f"one of {_WINDOWS}", "20/second")
 SECONDS: Final = ValueForm(parsing.seconds, "seconds, more than 0 and at most 86400", "30")
 SWITCH: Final = ValueForm(parsing.boolean, "true or false", "true")
 COUNT: Final = ValueForm(parsing.integer(1), "a whole number of at least 1", "10")

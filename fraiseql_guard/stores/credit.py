@@ -15,7 +15,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import Bucket, Charge
-from fraiseql_guard.stores.limits import OVERRIDE
+from fraiseql_guard.stores.limits import is_override
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.stores.redis.client import servers_of
 
@@ -65,9 +65,10 @@ class Drawn:
         covered: list[Hashable] = []
         for charge in charges:
             key, tokens = _key_of(self._subject, charge), charge.tokens
-            replaced = overridden is not None and not charge.fixed
+            replaced = bool(overridden) and not charge.fixed
             if replaced:
-                key = overridden  # the store replaces all of these by one, which costs what the first does
+                # The store replaces all of these by the override's windows, each of which costs what the first does.
+                key = overridden[0]
                 if key in covered:
                     continue
             # Once one of the replaced charges is left to pay, further ones stay as they are: the store drops them.
@@ -76,7 +77,7 @@ class Drawn:
             if tokens:
                 left.append(charge if tokens == charge.tokens else replace(charge, tokens=tokens))
             else:
-                covered.append(key)
+                covered += overridden if replaced else [key]
         return left, covered
 
     def _draw(self, held: Sequence[_Credit], key: Hashable, tokens: int) -> int:
@@ -98,11 +99,12 @@ class Drawn:
             found |= {_key_of(payer.subject, bucket.charge): bucket for bucket in payer.buckets}
         return (found[key] for key in keys if key in found)
 
-    def _overridden(self, held: Sequence[_Credit]) -> Hashable | None:
-        """The bucket of an override of the subject's limits, if a guard further outside has met one."""
-        override = (self._subject.kind, self._subject.name, OVERRIDE)
-        buckets = (key for credit in held for key in credit)
-        return next((key for key in buckets if isinstance(key, tuple) and key[:3] == override), None)
+    def _overridden(self, held: Sequence[_Credit]) -> list[Hashable]:
+        """The buckets of an override of the subject's limits, if a guard further outside has met one; the shortest
+        window first, as it was charged."""
+        owner = (self._subject.kind, self._subject.name)
+        buckets = (key for credit in held for key in credit if isinstance(key, tuple))
+        return list(dict.fromkeys(key for key in buckets if key[:2] == owner and is_override(key[2])))
 
 
 def _credit_of(ctx: RequestContext) -> _Credit:

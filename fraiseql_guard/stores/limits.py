@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Protocol
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Burst, Charge, Rate, charges_of
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page, moment_in
 
 OVERRIDE: Final = "override"
-"""Policy and bucket of a limit that an operator has set for one subject."""
+"""Policy and bucket of a limit that an operator has set for one subject (further windows: ``override/SECONDS``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class HeldLimit:
     """An override of one subject's limits that is in force. ``actor`` is who has set it."""
 
     subject: Subject
-    limit: Limit
+    rate: Rate
     burst: int
     expires_in_seconds: float
     actor: str = ""
@@ -29,8 +30,9 @@ class HeldLimit:
 class LimitStore(Protocol):
     """The overrides of limits. Every method may raise StoreError."""
 
-    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
-        """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
+    async def set(self, subject: Subject, rate: Rate, burst: int, seconds: float, *, actor: str = "") -> None:
+        """Override a subject's limits for a while: the buckets of this rate, full, in place of all others but fixed.
+        The shortest window has the burst."""
         ...
 
     async def clear(self, subject: Subject) -> bool:
@@ -54,12 +56,24 @@ class LimitStore(Protocol):
         ...
 
 
-def effective_charges(charges: Sequence[Charge], limit: Limit, burst: int) -> tuple[Charge, ...]:
-    """What an override makes of the charges of a request: one that costs what the first did, and the fixed ones."""
+def effective_charges(charges: Sequence[Charge], rate: Rate, burst: int) -> tuple[Charge, ...]:
+    """What an override makes of the charges of a request: one for each of its windows, which costs what the first did,
+    and the fixed ones."""
     # Fixed charges come last, and stay.
     replaced = [charge for charge in charges if not charge.fixed]
     fixed = tuple(charge for charge in charges if charge.fixed)
-    return (Charge(OVERRIDE, limit, burst, replaced[0].tokens), *fixed) if replaced else fixed
+    return (*override_charges(rate, burst, replaced[0].tokens), *fixed) if replaced else fixed
+
+
+@lru_cache(maxsize=256)
+def override_charges(rate: Rate, burst: int, tokens: int = 1) -> tuple[Charge, ...]:
+    """What an override of a subject's limits charges, the shortest window first."""
+    return tuple([replace(charge, tokens=tokens) for charge in charges_of(rate, OVERRIDE, Burst(burst))])
+
+
+def is_override(bucket: str) -> bool:
+    """Whether a bucket of this name is one of an override's."""
+    return bucket == OVERRIDE or bucket.startswith(f"{OVERRIDE}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,7 @@ class _TimedLimit:
     """A limit that holds until a moment of the store's clock."""
 
     subject: Subject
-    limit: Limit
+    rate: Rate
     burst: int
     until: float
     actor: str
@@ -75,9 +89,11 @@ class _TimedLimit:
 
 class MemoryLimits:
     """LimitStore in the memory of a process: ``max_subjects`` overrides at most. ``clock`` counts seconds, and
-    ``refill`` empties the bucket of a subject's override, so that a new one begins full."""
+    ``refill`` fills the buckets of this rate of a subject's override, so that a new one begins full."""
 
-    def __init__(self, clock: Callable[[], float], *, max_subjects: int, refill: Callable[[Subject], object]) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, max_subjects: int, refill: Callable[[Subject, Rate], object]
+    ) -> None:
         self._clock = clock
         self._refill = refill
         self._limits: Lru[tuple[str, str], _TimedLimit] = Lru(max_subjects)
@@ -89,20 +105,20 @@ class MemoryLimits:
         held = self._limits.get(subject.key) if charges else None
         if held is None or held.until <= now or all(charge.fixed for charge in charges):
             return charges, None
-        return effective_charges(charges, held.limit, held.burst), held.until - now
+        return effective_charges(charges, held.rate, held.burst), held.until - now
 
-    def learn(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+    def learn(self, subject: Subject, rate: Rate, burst: int, seconds: float) -> None:
         """Remember an override that another store has: the bucket of one that was known stays used."""
-        self._limits.put(subject.key, _TimedLimit(subject, limit, burst, self._clock() + seconds, ""))
+        self._limits.put(subject.key, _TimedLimit(subject, rate, burst, self._clock() + seconds, ""))
 
     def forget(self, subject: Subject) -> None:
         """Drop what was learned of a subject."""
         self._limits.pop(subject.key)
 
-    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
+    async def set(self, subject: Subject, rate: Rate, burst: int, seconds: float, *, actor: str = "") -> None:
         """LimitStore.set."""
-        self._limits.put(subject.key, _TimedLimit(subject, limit, burst, self._clock() + seconds, actor))
-        self._refill(subject)
+        self._limits.put(subject.key, _TimedLimit(subject, rate, burst, self._clock() + seconds, actor))
+        self._refill(subject, rate)
 
     async def clear(self, subject: Subject) -> bool:
         """LimitStore.clear."""
@@ -132,4 +148,4 @@ class MemoryLimits:
 
 
 def _held_limit(held: _TimedLimit, now: float) -> HeldLimit:
-    return HeldLimit(held.subject, held.limit, held.burst, held.until - now, held.actor)
+    return HeldLimit(held.subject, held.rate, held.burst, held.until - now, held.actor)

@@ -13,8 +13,8 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores.limits import OVERRIDE
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
+from fraiseql_guard.stores.limits import override_charges
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult
 from fraiseql_guard.stores.sanctions import Sanctioned
@@ -54,8 +54,9 @@ class LocalShare:
         self._learn_sanctions(request, result)
         limits = self._memory.limits
         if result.override_seconds is not None:
-            part = share_of(result.buckets[0].charge, self._workers)
-            limits.learn(request.subject, part.limit, part.burst, result.override_seconds)
+            overriding = [bucket.charge for bucket in result.buckets if not bucket.charge.fixed]
+            rate, burst = share_of_rate(overriding, self._workers)
+            limits.learn(request.subject, rate, burst, result.override_seconds)
         elif result.buckets:
             limits.forget(request.subject)
 
@@ -94,12 +95,12 @@ class LocalShare:
         await self._memory.sanctions.lift_many(sanctioned)
 
     async def limit_set(
-        self, _answer: None, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = ""
+        self, _answer: None, subject: Subject, rate: Rate, burst: int, seconds: float, *, actor: str = ""
     ) -> None:
         """LimitStore.set was applied."""
         self._learned = True
-        part = share_of(Charge(OVERRIDE, limit, burst), self._workers)
-        await self._memory.limits.set(subject, part.limit, part.burst, seconds, actor=actor)
+        part, part_burst = share_of_rate(override_charges(rate, burst), self._workers)
+        await self._memory.limits.set(subject, part, part_burst, seconds, actor=actor)
 
     async def limit_cleared(self, _answer: bool, subject: Subject) -> None:
         """LimitStore.clear was applied."""
@@ -131,6 +132,17 @@ def share_of(charge: Charge, workers: int) -> Charge:
     # A charge that even the whole bucket could not hold stays too large: the request is wrong, not the store.
     needed = charge.tokens if charge.tokens <= charge.capacity else 0
     return replace(charge, limit=part, burst=max(charge.burst // workers, needed - part.tokens))
+
+
+def share_of_rate(charges: Sequence[Charge], workers: int) -> tuple[Rate, int]:
+    """One worker's part of a rate, of which these are the charges of all windows, and the burst of that part."""
+    parts = [share_of(charge, workers) for charge in charges]
+    # A window that grows may become as long as another: the smaller number of the two holds.
+    tokens: dict[int, int] = {}
+    for part in parts:
+        window = part.limit.window_seconds
+        tokens[window] = min(part.limit.tokens, tokens.get(window, part.limit.tokens))
+    return Rate(tuple([Limit(number, window) for window, number in tokens.items()])), parts[0].burst
 
 
 def count_workers(settings: Settings, environ: Mapping[str, str] | None = None) -> int:

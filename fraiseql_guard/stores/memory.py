@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.sanction import Escalation
-from fraiseql_guard.core.token_buckets import Bucket, Charge
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Rate
 from fraiseql_guard.stores.documents import MemoryDocuments
 from fraiseql_guard.stores.fleet import MemoryFleet
 from fraiseql_guard.stores.lift_jobs import MemoryLiftJobs
-from fraiseql_guard.stores.limits import OVERRIDE, MemoryLimits
+from fraiseql_guard.stores.limits import MemoryLimits, override_charges
 from fraiseql_guard.stores.memory_sanctions import MemorySanctions
 from fraiseql_guard.stores.overrides import MemoryOverrides
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Imposed
@@ -106,8 +106,9 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Nothing to give back."""
 
-    def _refill_override(self, subject: Subject) -> None:
-        self._levels.pop((subject.kind, subject.name, OVERRIDE))
+    def _refill_override(self, subject: Subject, rate: Rate) -> None:
+        for charge in override_charges(rate, 0):
+            self._levels.pop((subject.kind, subject.name, charge.key))
 
     def _take(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
         """Check all charges, then take them all or none. Two charges may name one bucket."""

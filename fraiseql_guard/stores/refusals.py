@@ -71,7 +71,8 @@ class Refusals:
         self._callers.put(key, caller)
 
     def find(self, subject: Subject, charges: Iterable[Charge], *, counts: bool = True) -> Bucket | None:
-        """The remembered bucket that refuses one of these charges, its wait counted down.
+        """The remembered bucket that refuses one of these charges, its wait counted down; of several the one that is
+        waited for longest.
 
         ``counts``: whether that is one more refusal to tell the store of, as an offence.
 
@@ -80,13 +81,16 @@ class Refusals:
         caller = self._callers.get(subject.key)
         if caller is None:
             return None
-        now = self._clock()
+        now, longest = self._clock(), None
         for charge in charges:
             refused = caller.buckets.get(charge.key)
             if refused is not None and refused.until > now and _covers(refused.bucket.charge, charge):
-                caller.count += counts
-                return _counted_down(refused, charge, now)
-        return None
+                bucket = _counted_down(refused, charge, now)
+                if longest is None or bucket.retry_after_seconds > longest.retry_after_seconds:
+                    longest = bucket
+        if longest is not None:
+            caller.count += counts
+        return longest
 
     def held(self, subject: Subject, charge: Charge) -> tuple[RefusedCaller, float] | None:
         """Where refusals of this subject are counted (``count``), and until when this charge is refused from memory."""

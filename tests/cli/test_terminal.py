@@ -24,7 +24,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Rate
 from fraiseql_guard.operations.operator.interface import Action, Offender, Refusal, Status, Target, Worker
 from fraiseql_guard.operations.operator.json_values import to_plain
 from fraiseql_guard.operations.operator.records import (
@@ -191,7 +191,7 @@ async def fill(url: str) -> None:
     await store.fleet.record_action(write_action(action))
     user = Subject("user", json.dumps([HOSTILE, HOSTILE, HOSTILE]))
     await store.sanctions.impose(Sanction(user, PolicyName.OPERATOR, 3_600, HOSTILE, HOSTILE))
-    await store.limits.set(user, Limit(5, 60), 0, 3_600, actor=HOSTILE)
+    await store.limits.set(user, Rate.of(5, 60), 0, 3_600, actor=HOSTILE)
     for kind in OverrideKind:
         key = "203.0.113.0/24" if kind in (OverrideKind.BLOCK, OverrideKind.ALLOW) else HOSTILE
         await store.overrides.put(Override(kind, key, 3_600, HOSTILE, HOSTILE, value=HOSTILE))

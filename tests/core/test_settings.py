@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from fraiseql_guard.core import parsing
 from fraiseql_guard.core import settings as module
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.settings import VARIABLES, Mode, Settings
 from fraiseql_guard.core.signals import PolicyName, Protection
-from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.token_buckets import Burst, Limit, Rate
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import LOOK_AGAIN_SECONDS
 from fraiseql_guard.testing import ManualClock
@@ -264,21 +265,63 @@ def option(name, value):
         ("10/30s", Limit(10, 30)),
         ("10/15min", Limit(10, 900)),
         ("1/day", Limit(1, 86400)),
+        ("1/2days", Limit(1, 172_800)),
+        ("3/week", Limit(3, 604_800)),
+        ("3/4 w", Limit(3, 2_419_200)),
+        ("3/2419200s", Limit(3, 2_419_200)),
         (Limit(7, 9), Limit(7, 9)),
     ],
 )
 def test_rates(text, limit):
-    assert option("rate_limit_default", text) == limit
+    assert option("rate_limit_default", text) == Rate((limit,))
+    assert option("socket_messages", text) == limit
     if isinstance(text, str):
-        assert option("rate_limit_default", str(limit)) == limit
+        assert option("rate_limit_default", str(limit)) == Rate((limit,))
 
 
 @pytest.mark.parametrize(
     "text",
-    ["100", "100/", "/minute", "0/minute", "-1/minute", "1.5/minute", "1/0s", "1/2day", "1/fortnight", "1e3/s", 5],
-)
+    [
+        "100", "100/", "/minute", "0/minute", "-1/minute", "1.5/minute", "1/0s", "1/29days", "1/2419201s", "1/5w",
+        "1/fortnight", "1e3/s", 5, "100/minute,", "+100/minute", "100/minute++5/hour", "100/minute;5/hour",
+        "100/minute,5/60s", ",".join(f"5/{window}s" for window in range(1, 10)),
+    ],
+)  # fmt: skip
 def test_bad_rates(text):
     assert "rate limit" in problem(rate_limit_default=text)
+
+
+@pytest.mark.parametrize("text", ["100/minute,5/hour", "100/minute+5/hour"])
+def test_a_rate_of_one_window(text):
+    assert "rate limit" in problem(socket_messages=text)
+
+
+@pytest.mark.parametrize(
+    "text", ["100/minute, 1000/hour,5000/2weeks", "1000/hour+100/minute + 5000/2w", "5000/1209600s+1000/h,100/min"]
+)
+def test_rates_of_several_windows(text):
+    rate = option("rate_limit_default", text)
+    assert rate.limits == (Limit(100, 60), Limit(1000, 3600), Limit(5000, 1_209_600))
+    assert str(rate) == "100/minute+1000/hour+5000/1209600s"
+
+
+limits = st.builds(Limit, st.integers(1, 10**9 - 1), st.integers(1, 2_419_200))
+
+
+@given(st.lists(limits, min_size=1, max_size=8, unique_by=lambda limit: limit.window_seconds), st.sampled_from("+,"))
+def test_a_rate_is_read_as_it_is_written(windows, joint):
+    rate = Rate(tuple(windows))
+    assert parsing.rate(str(rate)) == rate
+    assert parsing.rate(f" {joint} ".join(map(str, windows))) == rate
+
+
+@given(st.text("0123456789/,+ smhdwinutey", max_size=40))
+def test_any_text_is_a_rate_or_is_refused(text):
+    try:
+        rate = parsing.rate(text)
+    except ValueError:
+        return
+    assert parsing.rate(str(rate)) == rate
 
 
 @pytest.mark.parametrize(
@@ -316,7 +359,7 @@ def test_bad_seconds(value):
 )
 def test_bursts(value, rate, held):
     settings = Settings.load({}, rate_limit_default=rate, rate_limit_burst=value)
-    limit, burst = settings.rate_limit_default, settings.rate_limit_burst
+    limit, burst = settings.rate_limit_default.shortest, settings.rate_limit_burst
     assert limit.tokens + burst.of(limit) == held
     assert option("rate_limit_burst", str(burst)) == burst
 
@@ -340,7 +383,7 @@ def test_lists():
     assert option("public_operations", " login, ,register ") == ("login", "register")
     assert option("public_operations", ["login", "register"]) == ("login", "register")
     assert option("graphql_paths", "/graphql/,/") == ("/graphql", "/")
-    assert option("tiers", {"free": "5/minute"}) == option("tiers", "free=5/minute") == {"free": Limit(5, 60)}
+    assert option("tiers", {"free": "5/minute"}) == option("tiers", "free=5/minute") == {"free": Rate.of(5, 60)}
     assert option("field_costs", {"User.posts": 10}) == option("field_costs", "User.posts=10") == {"User.posts": 10}
 
 

@@ -87,6 +87,15 @@ def code_of(query: str, **more: Any) -> Probe:
     return probe
 
 
+def limit_of(query: str) -> Probe:
+    """Which limit the refusal of a document tells."""
+
+    async def probe(guard: Guarded) -> Any:
+        return (await graphql(guard, query)).extensions.get("limit")
+
+    return probe
+
+
 def header(name: str, ask: Callable[[Guarded], Awaitable[Any]]) -> Probe:
     async def probe(guard: Guarded) -> Any:
         return (await ask(guard)).header(name)
@@ -300,6 +309,8 @@ CASES: Mapping[str, Case] = {
         header(POLICY, lambda guard: graphql(guard, "mutation{login{id}}")),
         {"public_operations": "login", "auth_required": True},
     ),
+    "rate_limit_headers": Case("none", header(POLICY, page)),
+    "expose_limits": Case("false", limit_of(DEEP)),
     "max_in_flight": Case("1", together(1, 2)),
     "database_pool_size": Case("3", together(2, 1)),
     "tiers": Case("gold=7/minute", header("x-ratelimit-limit", lambda guard: graphql(guard, "{me{id}}", token=GOLD))),

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Rate
 from fraiseql_guard.operations.fleet.census import INTERVAL_SECONDS, SanctionCensus
 from fraiseql_guard.operations.operator.records import read_heartbeat
 from fraiseql_guard.stores.overrides import Override, OverrideKind
@@ -61,7 +61,7 @@ async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarde
     guard = guarded()
     store = guard.guard.runtime.store
     await store.sanctions.impose(Sanction(Subject("address", "203.0.113.1"), PolicyName.DOS, 600))
-    await store.limits.set(Subject("address", "203.0.113.2"), Limit(5, 60), 0, 600)
+    await store.limits.set(Subject("address", "203.0.113.2"), Rate.of(5, 60), 0, 600)
     await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.0/24"))
     await store.overrides.put(Override(OverrideKind.MODE, "all", value="monitor"))
     await store.overrides.put(Override(OverrideKind.OPERATION, "Dear"))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard import Guard, RateLimitMiddleware
-from fraiseql_guard.asgi import dispatcher, refusal_cache, replies
+from fraiseql_guard.asgi import dispatcher, limit_headers, refusal_cache
 from fraiseql_guard.asgi.refusal_cache import CachedRefusal, RefusalResponseCache
 from fraiseql_guard.checks.rate_limits import refuse
 from fraiseql_guard.core.context import RequestContext
@@ -299,7 +299,7 @@ def test_kept_numbers_are_those_that_would_be_told(tokens, window, left, part) -
 
     def numbers(bucket: Bucket) -> list[Any]:
         denial = refuse(bucket)
-        head = replies.rate_limit_headers((bucket,), 0.0, (bucket.retry_after_seconds,))
+        head = limit_headers.rate_limit_headers((bucket,), 0.0, (bucket.retry_after_seconds,))
         shown = [value for name, value in head if name != b"x-ratelimit-reset"]
         return [denial.actual, math.ceil(bucket.retry_after_seconds), *shown]
 

@@ -11,7 +11,7 @@ import pytest
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.identity.logins import login_subject
 from fraiseql_guard.stores import AdmitRequest, network_bucket
 from fraiseql_guard.stores.refused_documents import MOST_DOCUMENTS, RefusedFor
@@ -146,9 +146,9 @@ async def test_a_limit_that_is_lowered_again_and_again_never_tells_more_than_the
 
 
 async def test_an_override_that_is_lowered_tells_the_truth(bench: Bench):
-    await bench.store.limits.set(ALICE, Limit(1000, 3600), 0, 60)
+    await bench.store.limits.set(ALICE, Rate.of(1000, 3600), 0, 60)
     assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=900),)))).admitted
-    await bench.store.limits.set(ALICE, QUICK, 0, 60)
+    await bench.store.limits.set(ALICE, Rate((QUICK,)), 0, 60)
     results = [await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
     assert [result.admitted for result in results] == [True, False]
     await bench.wait(results[1].buckets[0].retry_after_seconds)
@@ -482,7 +482,7 @@ async def test_what_is_in_force_is_counted_without_being_listed(bench: Bench):
     for subject, seconds in ((ALICE, 600), (ADDRESS, 600), (LOGIN, 1)):
         await bench.store.sanctions.impose(Sanction(subject, PolicyName.DOS, seconds))
     await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 600))
-    await bench.store.limits.set(ALICE, Limit(5, 60), 0, 600)
+    await bench.store.limits.set(ALICE, Rate.of(5, 60), 0, 600)
     assert (await bench.store.sanctions.count(), await bench.store.limits.count()) == (4, 1)
     await bench.wait(1.05)
     assert await bench.store.sanctions.count() == 3

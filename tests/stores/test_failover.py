@@ -13,7 +13,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import (
     AdmitRequest,
     AdmitResult,
@@ -239,7 +239,7 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
     async def admitted() -> int:
         return sum([(await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted for _ in range(200)])
 
-    await moody.limits.set(ALICE, Limit(40, 3600), 0, 600)  # by another worker
+    await moody.limits.set(ALICE, Rate.of(40, 3600), 0, 600)  # by another worker
     async with failover(moody, watcher, clock, workers=4) as store:
         await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         moody.error = down()
@@ -248,7 +248,7 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
         assert await admitted() == (100 + 20) // 4
         moody.error = None
         await _until_closed(store)
-        await store.limits.set(ALICE, Limit(80, 3600), 0, 600)
+        await store.limits.set(ALICE, Rate.of(80, 3600), 0, 600)
         moody.error = down()
         assert await admitted() == 20
         moody.error = None

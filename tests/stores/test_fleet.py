@@ -8,7 +8,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, StoreError
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.fleet import ACTIONS_SIZE, RECENT_SIZE, MemoryFleet
@@ -104,13 +104,13 @@ async def test_entries_carry_values_and_commands_differ(bench: Bench):
 
 async def test_limits_in_force_are_listed_with_their_actor(bench: Bench):
     assert await bench.store.limits.all() == []
-    await bench.store.limits.set(ALICE, Limit(5, 60), 2, 600, actor="bob the builder")
-    await bench.store.limits.set(NETWORK, Limit(7, 1), 0, 600)
+    await bench.store.limits.set(ALICE, Rate.of(5, 60), 2, 600, actor="bob the builder")
+    await bench.store.limits.set(NETWORK, Rate.of(7, 1), 0, 600)
     found = {held.subject.name: held for held in await bench.store.limits.all()}
     alice, network = found[ALICE.name], found[NETWORK.name]
-    assert (alice.limit, alice.burst, alice.actor) == (Limit(5, 60), 2, "bob the builder")
+    assert (alice.rate, alice.burst, alice.actor) == (Rate.of(5, 60), 2, "bob the builder")
     assert 590 < alice.expires_in_seconds <= 600
-    assert (network.limit, network.actor, network.subject.group) == (Limit(7, 1), "", "2001:db8::/48")
+    assert (network.rate, network.actor, network.subject.group) == (Rate.of(7, 1), "", "2001:db8::/48")
     result = await bench.store.admit(AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),)))
     assert result.buckets[0].charge.limit == Limit(5, 60)
     assert await bench.store.limits.clear(ALICE) is True
@@ -118,7 +118,7 @@ async def test_limits_in_force_are_listed_with_their_actor(bench: Bench):
 
 
 async def test_a_limit_that_has_ended_is_not_listed(bench: Bench):
-    await bench.store.limits.set(ALICE, Limit(5, 60), 2, 0.1)
+    await bench.store.limits.set(ALICE, Rate.of(5, 60), 2, 0.1)
     await bench.wait(0.2)
     assert await bench.store.limits.all() == []
 

@@ -14,7 +14,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.operations.operator.interface import Origin, Target
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores import AdmitRequest, FailoverStore, RedisStore
@@ -227,7 +227,7 @@ async def test_what_ours_have_said_beside_junk_holds(redis_session, client) -> N
     async with aclosing(store):
         await store.sanctions.impose(Sanction(BLOCKED, PolicyName.OPERATOR, 600, "for a reason", "bob"))
         await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
-        await store.limits.set(BLOCKED, Limit(5, 60), 1, 600)
+        await store.limits.set(BLOCKED, Rate.of(5, 60), 1, 600)
         names = [name for name in NAMES.values() if name not in (b"operator", b"block:198.51.100.0/24")]
         for row in FAMILIES:
             for key in keys_of(row):
@@ -254,7 +254,7 @@ async def test_the_table_knows_every_key_that_a_store_writes(redis_session, clie
     store = RedisStore(redis_session.url, timeout_seconds=10)
     async with aclosing(store):
         await use_everything(store)
-        await store.limits.set(CALLER, Limit(5, 60), 1, 600)
+        await store.limits.set(CALLER, Rate.of(5, 60), 1, 600)
         await store.fleet.beat("worker", b"{}", 60)
         await store.documents.add([TrustedDocument("me", "{me{id}}")])
         await store.refused_documents.note([RefusedFor("ab", "cd")])

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fraiseql_guard.core.callers import Subject
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, network_bucket
 from tests.support.redis_server import RedisServer
 
@@ -35,7 +35,7 @@ async def admitted(store, subject, charges, times: int) -> int:
 @pytest.mark.parametrize("subject", [ALICE, V6])
 async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, subject) -> None:
     assert await admitted(store, subject, (OWN, QUERY), 5) == 3
-    await store.limits.set(subject, Limit(6, 3600), 1, 600)
+    await store.limits.set(subject, Rate.of(6, 3600), 1, 600)
     result = await store.admit(AdmitRequest(subject, (OWN, QUERY, COST)))
     assert [bucket.charge.policy for bucket in result.buckets] == ["override", "cost"]
     own, cost = result.buckets
@@ -52,23 +52,23 @@ async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, sub
 
 
 async def test_an_override_can_be_raised_again_and_begins_full(store) -> None:
-    await store.limits.set(ALICE, Limit(2, 3600), 0, 600)
+    await store.limits.set(ALICE, Rate.of(2, 3600), 0, 600)
     assert await admitted(store, ALICE, (OWN,), 5) == 2
-    await store.limits.set(ALICE, Limit(4, 3600), 0, 600)
+    await store.limits.set(ALICE, Rate.of(4, 3600), 0, 600)
     assert await admitted(store, ALICE, (OWN,), 9) == 4
 
 
 async def test_an_override_ends_by_itself(store) -> None:
     import asyncio
 
-    await store.limits.set(ALICE, Limit(1, 3600), 0, 1)
+    await store.limits.set(ALICE, Rate.of(1, 3600), 0, 1)
     assert await admitted(store, ALICE, (OWN,), 3) == 1
     await asyncio.sleep(1.05)
     assert await admitted(store, ALICE, (OWN,), 12) == 10
 
 
 async def test_an_override_meets_nobody_else(store) -> None:
-    await store.limits.set(V6, Limit(1, 3600), 0, 600)
+    await store.limits.set(V6, Rate.of(1, 3600), 0, 600)
     neighbour = Subject("address", "2001:db8:0:2::/64", "2001:db8::/48")
     wide = Charge("default", Limit(50, 3600), bucket=network_bucket("default", "2001:db8::/48"))
     assert await admitted(store, V6, (OWN, wide), 5) == 1
@@ -76,6 +76,6 @@ async def test_an_override_meets_nobody_else(store) -> None:
 
 
 async def test_what_an_override_can_never_hold_is_said(store) -> None:
-    await store.limits.set(ALICE, Limit(2, 3600), 0, 600)
+    await store.limits.set(ALICE, Rate.of(2, 3600), 0, 600)
     result = await store.admit(AdmitRequest(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
     assert (result.admitted, result.buckets[0].retry_after_seconds) == (False, math.inf)

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Burst, Charge, Limit, Rate, charges_of, network_bucket
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
-from fraiseql_guard.stores.limits import OVERRIDE, effective_charges
+from fraiseql_guard.stores.limits import effective_charges, override_charges
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
 from fraiseql_guard.stores.redis.client import Question, Script, open_client
 from tests.stores.conftest import ManualClock, ask
@@ -34,7 +34,7 @@ class Override:
     """An operator sets a subject's limit for a while; for 0 seconds: takes it back."""
 
     subject: Subject
-    limit: Limit
+    rate: Rate
     burst: int
     seconds: float
 
@@ -55,14 +55,15 @@ class Model:
         _, until = self.overrides.pop(override.subject, (None, 0.0))
         if override.seconds:
             self.overrides[override.subject] = (override, self.now + override.seconds)
-            self.looks = [look for look in self.looks if (look[0], look[1].key) != (override.subject, OVERRIDE)]
+            full = {charge.key for charge in override_charges(override.rate, override.burst)}
+            self.looks = [look for look in self.looks if look[0] != override.subject or look[1].key not in full]
         return until > self.now
 
     def charges(self, request: AdmitRequest) -> tuple[Charge, ...]:
         override, until = self.overrides.get(request.subject, (None, 0.0))
         if override is None or until <= self.now:
             return request.charges
-        return effective_charges(request.charges, override.limit, override.burst)
+        return effective_charges(request.charges, override.rate, override.burst)
 
     def used(self, subject: Subject, bucket: str, limit: Limit, capacity: int) -> float:
         """Tokens in use as this limit sees it: what came back meanwhile came at its rate, and no bucket holds less than
@@ -140,6 +141,24 @@ class Model:
         return ended
 
 
+WINDOWS = (
+    Rate((Limit(4, 10), Limit(9, 60))),
+    Rate((Limit(7, 60), Limit(20, 600))),
+    Rate((Limit(3, 1), Limit(5, 30), Limit(11, 600))),
+    Rate((Limit(6, 20), Limit(3, 600))),  # the longer one holds less than the shorter
+)
+
+
+def bills_of(rate: Rate, tokens: int, network: str) -> tuple[Charge, ...]:
+    """What a rate of several windows charges: with a network, its buckets as well, which hold twice as much."""
+    own = [replace(charge, tokens=tokens) for charge in charges_of(rate, "default", Burst(2))]
+    wide = [
+        replace(charge, limit=charge.limit.times(2), bucket=network_bucket(charge.key, network))
+        for charge in (own if network else ())
+    ]
+    return (*own, *wide)
+
+
 def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
     charges = st.builds(
         Charge,
@@ -149,9 +168,10 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         tokens=st.integers(1, 6),
     )
     budget = st.builds(Charge, st.just("budget"), st.just(Limit(30, 60)), tokens=st.integers(1, 9), fixed=st.just(True))
+    several = st.builds(bills_of, st.sampled_from(WINDOWS), st.integers(1, 6), st.sampled_from(["", "a::/48"]))
     bills = st.builds(
         lambda ordinary, fixed: (*ordinary, *fixed),
-        st.lists(charges, max_size=2, unique_by=lambda charge: charge.key),
+        st.lists(charges, max_size=2, unique_by=lambda charge: charge.key) | several,
         st.lists(budget, max_size=1),
     )
     own = st.builds(Escalation, st.sampled_from(POLICIES[:2]), st.just(3), windows, st.sampled_from([40, 3000]))
@@ -178,7 +198,7 @@ def steps(
     overrides = st.builds(
         Override,
         st.sampled_from(SUBJECTS),
-        st.sampled_from([Limit(2, 60), Limit(50, 60), Limit(9, 10)]),
+        st.sampled_from([Rate.of(2, 60), Rate.of(50, 60), Rate.of(9, 10), *WINDOWS]),
         st.sampled_from([0, 4]),
         st.sampled_from(override_seconds),
     )
@@ -206,7 +226,7 @@ async def compare(
         elif isinstance(step, Override):
             was_there = model.override(step)
             if step.seconds:
-                await store.limits.set(step.subject, step.limit, step.burst, step.seconds)
+                await store.limits.set(step.subject, step.rate, step.burst, step.seconds)
             else:
                 assert await store.limits.clear(step.subject) is was_there
         elif isinstance(step, AdmitRequest):

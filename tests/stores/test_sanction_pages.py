@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Rate
 from fraiseql_guard.stores.lift_jobs import DONE, RUNNING, SILENT_SECONDS, STOPPED
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, moment_of
 from tests.stores.conftest import Bench, ask
@@ -66,19 +66,19 @@ async def test_everyone_who_is_sanctioned_all_the_time_is_scanned(bench: Bench) 
 
 async def test_one_subjects_sanctions_and_limit_are_found_without_a_list(bench: Bench) -> None:
     await impose(bench, range(3))
-    await bench.store.limits.set(subject(1), Limit(5, 60), 2, 60, actor="bob")
+    await bench.store.limits.set(subject(1), Rate.of(5, 60), 2, 60, actor="bob")
     [found] = await bench.store.sanctions.of(subject(1))
     assert (found.policy, round(found.expires_in_seconds)) == (PolicyName.BRUTE_FORCE, 601)
     assert await bench.store.sanctions.of(subject(9)) == []
     held = await bench.store.limits.of(subject(1))
     assert held is not None
-    assert (held.limit, held.actor) == (Limit(5, 60), "bob")
+    assert (held.rate, held.actor) == (Rate.of(5, 60), "bob")
     assert await bench.store.limits.of(subject(2)) is None
 
 
 async def test_limits_come_in_pages(bench: Bench) -> None:
     for number in range(7):
-        await bench.store.limits.set(subject(number), Limit(5, 60), 2, 600 + number)
+        await bench.store.limits.set(subject(number), Rate.of(5, 60), 2, 600 + number)
     first = await bench.store.limits.page(5)
     rest = await bench.store.limits.page(5, first.cursor)
     names = [each.subject.name for each in (*first.items, *rest.items)]

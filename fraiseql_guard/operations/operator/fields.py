@@ -26,7 +26,9 @@ _ALL: Final = "all"
 _ORIGINS: Final = (*(each.value for each in Origin), _ALL)
 
 _LONGEST_TEXT: Final = 255
-_LIMIT: Final = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|[1-9][0-9]{0,3}s)$"
+_WINDOW: Final = r"[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|w|week|[1-9][0-9]{0,3}s)"
+_LIMIT: Final = rf"^{_WINDOW}([,+]{_WINDOW}){{0,7}}$"
+"""Several windows, none twice, which no pattern can say."""
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
 _NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """What a JSON Schema can say of printable text. The reader refuses everything else that Unicode calls not printable."""

@@ -8,7 +8,7 @@ from fraiseql_guard.core import parsing, signals
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import name_of as variable
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Rate
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.blocks import as_listed
 from fraiseql_guard.operations.operator.deps import (
@@ -56,13 +56,13 @@ class LimitActions:
         """Operator.set_limit."""
         wanted, lasts, deps = _limit(limit), seconds(duration_seconds), self._deps
         subject = await self._subject(target)
-        # A bucket holds the rate and the configured burst.
-        burst = deps.settings.rate_limit_burst.of(wanted)
+        # The bucket of the shortest window holds the rate and the configured burst.
+        burst = deps.settings.rate_limit_burst.of(wanted.shortest)
         with store_answering():
             held = await deps.store.limits.of(subject)
             await deps.store.limits.set(subject, wanted, burst, lasts, actor=actor)
         # The same limit for as long is no change.
-        known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
+        known = held is not None and held.rate == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await deps.record(signals.ADMIN_LIMIT, actor, fields)
         return Done(
@@ -219,7 +219,7 @@ class AllowListing:
         ]
 
 
-def _limit(value: object) -> Limit:
+def _limit(value: object) -> Rate:
     try:
         return parsing.rate(value)
     except ValueError as error:
@@ -229,7 +229,7 @@ def _limit(value: object) -> Limit:
 def _override(held: HeldLimit) -> LimitOverride:
     return LimitOverride(
         target=target_of(held.subject),
-        limit=str(held.limit),
+        limit=str(held.rate),
         burst=held.burst,
         expires_in_seconds=held.expires_in_seconds,
         actor=held.actor,

@@ -129,7 +129,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="POST", path="/rate-limits", does="Raise or lower one user's or address's limit for a while.",
         calls="set_limit", event=s.ADMIN_LIMIT, result=Done, rule=_ONE_NEEDED,
-        body=(*_CALLER, Field("limit", f.LIMIT, "The rate, as 1000/minute.", required=True), _LASTS),
+        body=(*_CALLER, Field("limit", f.LIMIT, "As 1000/minute or 500/minute+9000/day.", required=True), _LASTS),
     ),
     Route(
         method="DELETE", path="/rate-limits", does="End the override of a limit.",

@@ -4,6 +4,7 @@ the script."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit, is_shared
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit, Rate, is_shared
 from fraiseql_guard.stores.limits import effective_charges
 from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
@@ -29,6 +30,10 @@ Part = str | int | float
 MILLIONTHS: Final = 1_000_000
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
+_WINDOW: Final = _ACTOR
+_LIMIT: Final = re.compile(
+    r"([1-9]\d{0,8}) ([1-9]\d{0,8}) (\d{1,9})(?: ((?:\x1f[1-9]\d{0,8}/[1-9]\d{0,8}){1,7})(?= |$))?(?: (.*))?", re.DOTALL
+)
 _FIRST_BUCKET: Final = 6  # where admit_arguments names it
 _PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
 _ANY_SUBJECT: Final = Subject("address", "any")
@@ -141,8 +146,9 @@ def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
     admitted, charges, first = reply[0] in (1, 3), request.charges, 1
     override_seconds = None
     if reply[0] in (2, 3):  # decided by an override of the subject's limits, which the answer tells
-        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 5
-        override_seconds = reply[4] / 1000
+        burst, override_seconds, first = reply[1], reply[2] / 1000, 4 + 2 * reply[3]
+        windows = [Limit(*pair) for pair in zip(reply[4:first:2], reply[5:first:2], strict=True)]
+        charges = effective_charges(charges, _rate_of(windows), burst)
     end = first + 2 * len(charges)
     buckets = tuple(
         [
@@ -174,6 +180,36 @@ def read_reason(kept: bytes) -> tuple[str, str]:
     """Reason and actor."""
     reason, _, actor = kept.decode(errors="replace").partition(_ACTOR)
     return reason, actor
+
+
+def written_limit(rate: Rate, burst: int, actor: str) -> str:
+    """An override of a subject's limits as it is kept. That of one window is what older versions write and read; of
+    several windows they read the shortest."""
+    shortest, *others = rate.limits
+    further = "".join([f"{_WINDOW}{limit.tokens}/{limit.window_seconds}" for limit in others])
+    parts = (f"{shortest.tokens} {shortest.window_seconds} {burst}", further, actor.replace(_WINDOW, " "))
+    return " ".join([part for part in parts if part])
+
+
+def read_limit(kept: bytes) -> tuple[Rate, int, str]:
+    """Rate, burst and actor of an override. ValueError if it is none that a version of ours writes."""
+    match = _LIMIT.fullmatch(kept.decode(errors="replace"))
+    if match is None:
+        raise ValueError("is no limit")
+    tokens, window, burst, further, actor = match.groups("")
+    windows = [Limit(int(tokens), int(window))]
+    for each in further.split(_WINDOW)[1:]:
+        tokens, _, window = each.partition("/")
+        windows.append(Limit(int(tokens), int(window)))
+    return _rate_of(windows), int(burst), actor
+
+
+def _rate_of(windows: Sequence[Limit]) -> Rate:
+    """The rate of these windows, which are in order: those of an answer, or of a key, of which the script makes one."""
+    rate = Rate(tuple(windows))
+    if rate.limits != tuple(windows):
+        raise ValueError("is no limit")
+    return rate
 
 
 def bucket_name(member: str, bucket: str) -> str:

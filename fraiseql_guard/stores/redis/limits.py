@@ -12,10 +12,10 @@ from typing import Any
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.signals import KeyFamily
-from fraiseql_guard.core.token_buckets import Limit
-from fraiseql_guard.stores.limits import OVERRIDE, HeldLimit
+from fraiseql_guard.core.token_buckets import Rate
+from fraiseql_guard.stores.limits import HeldLimit, override_charges
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.admit_codec import bucket_name
+from fraiseql_guard.stores.redis.admit_codec import bucket_name, read_limit, written_limit
 from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import LIMIT_INDEX
 from fraiseql_guard.stores.redis.pages import RedisIndex
@@ -33,10 +33,11 @@ class RedisLimits:
         self._key = keys.names.common(LIMIT_INDEX)
         self._index = RedisIndex[Subject](keys, self._key, KeyFamily.LIMIT_INDEX, read=_read_note)
 
-    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
+    async def set(self, subject: Subject, rate: Rate, burst: int, seconds: float, *, actor: str = "") -> None:
         """LimitStore.set."""
-        value = f"{limit.tokens} {limit.window_seconds} {burst}{f' {actor}' if actor else ''}"
-        await self._write(subject, math.ceil(seconds * 1000), value)
+        value, member = written_limit(rate, burst, actor), subject.member
+        buckets = [bucket_name(member, charge.key) for charge in override_charges(rate, burst)]
+        await self._write(subject, math.ceil(seconds * 1000), value, *buckets)
 
     async def clear(self, subject: Subject) -> bool:
         """LimitStore.clear."""
@@ -84,17 +85,15 @@ class RedisLimits:
         if not is_limit(value):
             self._keys.unreadable.note(KeyFamily.LIMITS, value, "is no limit")
             return None
-        tokens, window, burst, *actor = value.decode(errors="replace").split(" ", 3)
-        return HeldLimit(subject, Limit(int(tokens), int(window)), int(burst), left / 1000, "".join(actor))
+        rate, burst, actor = read_limit(value)
+        return HeldLimit(subject, rate, burst, left / 1000, actor)
 
     async def _confirmed(self, subjects: Sequence[Subject]) -> list[HeldLimit]:
         return [each for each in await asyncio.gather(*map(self.of, subjects)) if each is not None]
 
-    async def _write(self, subject: Subject, milliseconds: int, value: str) -> Any:
-        member = subject.member
-        arguments = (milliseconds, value, bucket_name(member, OVERRIDE))
+    async def _write(self, subject: Subject, milliseconds: int, value: str, *buckets: str) -> Any:
         # The subject's own key first: it is what binds.
-        existed = await self._keys.run("limit", self._keys.names.override_of(subject), arguments)
+        existed = await self._keys.run("limit", self._keys.names.override_of(subject), (milliseconds, value, *buckets))
         note = json.dumps([subject.kind, subject.name, subject.group])
         with suppress(StoreError):  # the limit itself is in force or ended: the index only lists, and forgets by itself
             await self._keys.run("index", self._key, (milliseconds * 1000, note))

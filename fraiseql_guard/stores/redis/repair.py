@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
-from fraiseql_guard.stores.limits import OVERRIDE
+from fraiseql_guard.stores.limits import OVERRIDE, override_charges
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.admit_codec import bucket_name, read_limit
 from fraiseql_guard.stores.redis.client import Command
 from fraiseql_guard.stores.redis.key_families import KeyRow, row_of, shared_keys
 from fraiseql_guard.stores.redis.namespace import Namespace
@@ -28,7 +29,6 @@ _PAUSE_SECONDS: Final = 0.05
 # What our scripts write (lua/admit.lua, lua/impose.lua, lua/limit.lua). Anything else is malformed.
 _SANCTION: Final = re.compile(rb"\d{1,17} .*", re.DOTALL)
 _OFFENCE: Final = re.compile(rb"\d{1,17} \d{1,9} \d{1,15}")
-_LIMIT: Final = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,8} \d{1,9}( .*)?", re.DOTALL)
 _BUCKET: Final = re.compile(rb"(\S{1,32}) \d{1,17}")
 _REPEATS: Final = re.compile(rb"\d{1,9}")
 _POLICIES: Final = frozenset(policy.value.encode() for policy in PolicyName)
@@ -77,6 +77,9 @@ class Repair:
         keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
         with suppress(StoreError):
             found = await self._types(keys)
+            # The buckets of further windows are known where the override itself can be read.
+            further = {key: bucket for key in await self._override_buckets(subject) if (bucket := row_of(key))}
+            found, keys = await self._types(further) or found, {**keys, **further}
             # A list, not a generator: every key is looked at, whatever the first ones held.
             contents = [await self._content(key, row) for key, row in keys.items()]
             if found or any(contents):
@@ -86,7 +89,7 @@ class Repair:
 
     def _keys_of(self, subject: Subject, buckets: Iterable[str]) -> list[str]:
         base, member = self._names.of(subject), subject.member
-        keys = [f"{base}l{member}", f"{base}b:{f'{member}:{OVERRIDE}' if member else OVERRIDE}"]
+        keys = [f"{base}l{member}", f"{base}b:{bucket_name(member, OVERRIDE)}"]
         # The override of its limits, and the buckets of the request that failed.
         keys += [f"{base}b:{bucket}" for bucket in buckets]
         # The member's own, and those of its group, whose keys are in the same slot.
@@ -96,6 +99,13 @@ class Repair:
                 keys += [f"{base}{mode}s{who}", f"{base}{mode}g"]
                 keys += [f"{base}{mode}{kind}:{policy.value}:{who}" for kind in "or" for policy in PolicyName]
         return list(dict.fromkeys(keys))
+
+    async def _override_buckets(self, subject: Subject) -> list[str]:
+        value = await self._ask(self._names.override_of(subject), ("GET", self._names.override_of(subject)))
+        if value is None or not is_limit(value):
+            return []
+        base, charges = self._names.of(subject), override_charges(*read_limit(value)[:2])
+        return [f"{base}b:{bucket_name(subject.member, charge.key)}" for charge in charges]
 
     async def _types(self, keys: Mapping[str, KeyRow]) -> bool:
         # A key of another type cannot be read at all, so it goes as a whole.
@@ -145,7 +155,11 @@ class Repair:
 
 def is_limit(value: bytes) -> bool:
     """Whether a value is an override of a limit."""
-    return _LIMIT.fullmatch(value) is not None
+    try:
+        read_limit(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _bucket(value: bytes) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError, network_bucket
 from fraiseql_guard.stores.documents import Adding, TrustedDocument
 from fraiseql_guard.stores.overrides import Override, OverrideKind
@@ -42,7 +42,7 @@ async def use_everything(store: RedisStore) -> None:
     await store.admit(AdmitRequest(ALICE, (Charge("default", Limit(10, 3600), tokens=-10),)))
     await store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60, "because"))
     assert await store.sanctions.all()
-    await store.limits.set(ALICE, Limit(5, 60), 2, 60, actor="bob")
+    await store.limits.set(ALICE, Rate.of(5, 60), 2, 60, actor="bob")
     assert await store.limits.all()
     assert await store.limits.clear(ALICE)
     await store.sanctions.lift(ALICE)
@@ -103,7 +103,7 @@ async def test_nothing_is_shared(two) -> None:
     assert (await theirs.admit(request)).admitted  # the very same request
     assert not (await ours.admit(request)).admitted
     await ours.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
-    await ours.limits.set(ALICE, Limit(1, 60), 0, 60)
+    await ours.limits.set(ALICE, Rate.of(1, 60), 0, 60)
     await ours.overrides.put(Override(OverrideKind.ALLOW, "192.0.2.1", 60))
     await ours.documents.add([ME])
     await ours.fleet.beat("worker", b"well", 60)

@@ -11,15 +11,16 @@
 --
 -- Reply    {-1, policy, remaining us, reason, 1 if it is the group's}                    a sanction binds the request
 --          {1 or 0, then for each charge: remaining and wait}                            admitted or refused
---          {3 or 2, tokens, window, burst, its time left in ms, then as before} where an override replaced the charges
---          that are not fixed
+--          {3 or 2, burst, its time left in ms, number of windows, then tokens and window for each, then as before} where
+--          an override replaced the charges that are not fixed
 --          followed by {length us, offences seen, 1 if it is the group's, reason} if a sanction came into force.
 --          Remaining is in millionths of a token, wait in us (-1: never).
 --
 -- Keys     b:<bucket>  'used at': tokens in use (a bucket that is full is no key, and a raised limit acts at once)
 --          s<member>   hash: policy -> 'expires reason'          o:<policy>:<member>  list: 'at weight seen' per offence
 --          g           zset: sanctioned members of the group     r:<policy>:<member>  sanctions within a day
---          l<member>   'tokens window burst actor': an override of the subject's limits
+--          l<member>   'tokens window burst actor': an override of the subject's limits. A rate of several windows has
+--                      the others before the actor, each as unit separator, tokens, slash, window
 --
 -- What a key holds in another form than these was written by other software: the call errs, and the caller removes it
 -- and calls again (stores/redis/repair.py). A policy of a name that is not known here is one of a newer version, and binds there.
@@ -151,10 +152,18 @@ local charges, fixed = string.match(ARGV[6], '^(%d+) (%d+)$')
 charges, fixed = tonumber(charges), tonumber(fixed)
 local wanted, override = {}, nil
 if charges > fixed then
-  local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)')
+  local value, name = redis.call('GET', base .. 'l' .. member) or '', member == '' and 'override' or member .. ':override'
+  local tokens, window, burst = string.match(value, '^(%d+) (%d+) (%d+)')
   if tokens and tonumber(tokens) > 0 and tonumber(window) > 0 then
-    override = { tonumber(tokens), tonumber(window), tonumber(burst), redis.call('PTTL', base .. 'l' .. member) }
-    wanted[1] = { member == '' and 'override' or member .. ':override', tokens + burst, tokens, window, ARGV[11] }
+    override = { tonumber(burst), redis.call('PTTL', base .. 'l' .. member), 1, tonumber(tokens), tonumber(window) }
+    wanted[1] = { name, tokens + burst, tokens, window, ARGV[11] }
+    for more, seconds in string.gmatch(string.match(value, '^%d+ %d+ %d+ (\31[%d/\31]*)') or '', '\31(%d+)/(%d+)') do
+      if tonumber(more) == 0 or tonumber(seconds) <= override[#override] then
+        error('no limit') -- each window is longer than the one before it
+      end
+      override[3], override[#override + 1], override[#override + 2] = override[3] + 1, tonumber(more), tonumber(seconds)
+      wanted[#wanted + 1] = { name .. '/' .. seconds, more, more, seconds, ARGV[11] }
+    end
   end
 end
 for i = override and charges - fixed + 1 or 1, charges do
@@ -191,7 +200,7 @@ end
 
 local reply = { fits and 1 or 0 }
 if override then
-  reply = { fits and 3 or 2, override[1], override[2], override[3], override[4] }
+  reply = { fits and 3 or 2, unpack(override) }
 end
 for _, bill in ipairs(bills) do
   -- What was found is written even if nothing is taken: from here on the wait that is told is the wait that there is.
