@@ -92,7 +92,7 @@ class Notices:
 def _refusal(ctx: RequestContext, denial: Denial, enforced: bool, at: float) -> RefusalNotice:
     measured = ctx.measured
     return RefusalNotice(
-        refusal=replace(facts_of(ctx, denial, numbers=True), limit=denial.limit, actual=denial.actual),
+        refusal=facts_of(ctx, denial, numbers=True),
         user_id=ctx.user_id,
         ip_address=ctx.address,
         method=ctx.method,

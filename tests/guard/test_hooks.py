@@ -268,3 +268,12 @@ def test_each_event_loop_tells_what_happens_in_it(guarded) -> None:
         for loop in (*loops, *loops):
             loop.run_until_complete(turn())
         assert heard == [*loops, *loops]
+
+
+async def test_numbers_that_callers_are_not_told_are_told_to_the_app_alone(guarded) -> None:
+    heard, shown = Heard(), []
+    guard = guarded(on_refusal=heard, render_refusal=shown.append, expose_limits=False, max_query_depth=1)
+    await graphql(guard, "{ a { b } }")
+    await until(lambda: heard.notices)
+    assert (shown[0].limit, shown[0].actual) == (None, None)
+    assert (heard.notices[0].refusal.limit, heard.notices[0].refusal.actual) == (1, 2)
