@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from fraiseql_guard.identity.limit_keys import AskLimitKey
 from fraiseql_guard.identity.user_status import AskUserStatus
 
 
@@ -15,6 +16,8 @@ class AppHooks:
 
     user_status: AskUserStatus | None = None
     """Says whether a verified user is still active."""
+    rate_limit_key: AskLimitKey | None = None
+    """Says what limits count a request by."""
 
     def joined(self, inner: AppHooks, either: Callable[[str, Any, Any], Any]) -> AppHooks:
         """These and those of the middleware directly inside. ``either`` is given the name and both functions, and

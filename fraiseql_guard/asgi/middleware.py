@@ -36,6 +36,7 @@ from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.cost.schema import SchemaSource
+from fraiseql_guard.identity.limit_keys import AskLimitKey
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
 from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
@@ -54,7 +55,9 @@ class Middleware:
     also has unknown fields refused. ``registry`` holds the metrics instead of an own one, ``logger`` (structlog or
     logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
-    (or None), ``"not_found"`` or ``"disabled"``.
+    (or None), ``"not_found"`` or ``"disabled"``. ``rate_limit_key`` is a function, async or not, that is given the
+    request (core/context.py: RequestContext) and returns a text that limits count it by, or None for its user, else its
+    address; it may also be the setting of that name.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
@@ -76,6 +79,7 @@ class Middleware:
         registry: CollectorRegistry | None = None,
         logger: Any = None,
         user_status: AskUserStatus | None = None,
+        rate_limit_key: AskLimitKey | str | None = None,
         database: DatabaseSignals | None = None,
         clock: Clock | None = None,
         **options: Any,
@@ -88,6 +92,9 @@ class Middleware:
         self._check: asyncio.Task[None] | None = None
         self._spoils = partial(UnusableGuard, logger=logger, log_file=options.get("log_file"))
         late = built_by_starlette()
+        ask_key = rate_limit_key if callable(rate_limit_key) else None
+        if ask_key is None and rate_limit_key is not None:
+            options["rate_limit_key"] = rate_limit_key
         try:
             # Read the settings, and build everything that can be built before the first request.
             own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
@@ -99,7 +106,7 @@ class Middleware:
                 schema=schema,
                 registry=registry,
                 logger=logger,
-                app_hooks=AppHooks(user_status=user_status),
+                app_hooks=AppHooks(user_status=user_status, rate_limit_key=ask_key),
                 database=database,
                 clock=clock,
                 awaits_schema=late,

@@ -33,6 +33,7 @@ _BYTES_PER_ANSWER: Final = 3_000
 _REQUEST_ID: Final = b"x-request-id"
 _NONE: Final[tuple[bytes, ...]] = ()
 """The credentials of a request without any."""
+_TELLING: Final = frozenset({b"authorization"})
 _LATE: Final = 0.000_001
 """The moment after the one in which a number changes."""
 
@@ -102,7 +103,8 @@ class CachedRefusal:
 class RefusalResponseCache:
     """The answers that may be given again, 1,000 at most.
 
-    ``counted`` says whether plain metrics are mounted. ``clock`` counts seconds, ``now`` those since 1970.
+    ``counted`` says whether plain metrics are mounted. ``telling`` are the headers that tell callers with the same head
+    apart; if it is None, others may, and nothing is kept. ``clock`` counts seconds, ``now`` those since 1970.
     """
 
     def __init__(
@@ -111,12 +113,15 @@ class RefusalResponseCache:
         refusals: Refusals,
         *,
         counted: bool,
+        telling: frozenset[bytes] | None = _TELLING,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._recorder = recorder
         self._refusals = refusals
         self._counted = counted
+        self._telling_headers = telling
+        self._keyed = telling != _TELLING
         self._clock = clock
         self._now = now
         self.answers: dict[Hashable, dict[tuple[bytes, ...], CachedRefusal]] = {}
@@ -130,15 +135,17 @@ class RefusalResponseCache:
         """The answer to a request whose head has this key, if it is a repetition."""
         if not self.answers or (alike := self.answers.get(key)) is None:
             return None
-        # Whether there are credentials at all is a part of the key.
-        cached = alike.get(_NONE) or alike.get(_credentials(scope["headers"]))
+        # Whether there are credentials at all is a part of the key; whether there are other headers that tell is not.
+        cached = (None if self._keyed else alike.get(_NONE)) or alike.get(self._credentials(scope["headers"]))
         if cached is None or cached.generation is not generation or self._clock() >= cached.until:
             return None
         return cached
 
     def remember(self, ctx: RequestContext, denial: Denial, headers: list[Header], body: bytes) -> None:
         """A request was refused from memory, and the log has no more lines for its caller in this second."""
-        held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
+        if self._telling_headers is None or len(ctx.buckets) != 1:
+            return
+        held = self._refusals.held(ctx.subject, ctx.buckets[0].charge, ctx.keyed)
         own = ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
         key = ctx.head_key
         if held is None or not own or ctx.would_refuse or ctx.for_operator or not isinstance(key, HeadKey):
@@ -148,9 +155,16 @@ class RefusalResponseCache:
         if self._kept >= _SIZE:
             self.forget()  # every one of them would be gone within a second
         self._tell_soon()
-        alike, credentials = self.answers.setdefault(key.parts, {}), _credentials(ctx.header_lines)
+        alike, credentials = self.answers.setdefault(key.parts, {}), self._credentials(ctx.header_lines)
         self._kept += credentials not in alike
         alike[credentials] = CachedRefusal(self, ctx, denial, headers, body, key.generation, caller, until)
+
+    def _credentials(self, lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
+        """The lines that tell callers with the same head apart: with credentials, or with what limits count by."""
+        if not self._keyed:
+            return tuple([value for name, value in lines if name == b"authorization"])
+        telling = self._telling_headers or ()
+        return tuple([part for line in lines if line[0] in telling for part in line])
 
     def touched(self, cached: CachedRefusal) -> None:
         """Repetitions wait to be recorded."""
@@ -194,11 +208,6 @@ class RefusalResponseCache:
         rest = 1.0 - now % 1.0
         expires_at = ctx.identity.expires_at if ctx.identity is not None else None
         return rest if expires_at is None else min(rest, expires_at - now)
-
-
-def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
-    """The lines with credentials, which tell callers with the same head apart."""
-    return tuple([value for name, value in lines if name == b"authorization"])
 
 
 def steady_seconds(bucket: Bucket) -> float:

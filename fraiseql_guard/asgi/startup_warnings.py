@@ -23,6 +23,7 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
     return [
         *_without_store(mount_options, settings),
         *_without_key(mount_options, settings),
+        *_keys_without_users(mount_options, settings),
         *_unsliced_lists(mount_options, settings),
         *warnings_of(settings, mount_options.protections),
         *_middlewares_inside(app),
@@ -46,6 +47,15 @@ def _without_key(mount_options: MountOptions, settings: Settings) -> Iterator[st
     )
     if mount_options.app_hooks.user_status is not None:
         yield "user_status is given and will never be asked: without a key there is no verified user"
+
+
+def _keys_without_users(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    of_users = any(part.kind in ("tenant", "claim") for part in settings.rate_limit_key.parts)
+    if of_users and Protection.AUTH in mount_options.protections and not settings.authenticates:
+        yield (
+            f"{name_of('rate_limit_key')}={str(settings.rate_limit_key)!r} counts by what tokens say, and there is no "
+            "key to verify tokens with: every caller is counted by address"
+        )
 
 
 def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator[str]:

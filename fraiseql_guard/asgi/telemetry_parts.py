@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fraiseql_guard.asgi.limit_keys import telling_headers
 from fraiseql_guard.asgi.mount_options import MountOptions, counts
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
@@ -41,7 +42,14 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
         traffic=traffic,
         journal=journal,
         refusals=refusals,
-        refusal_cache=RefusalResponseCache(recorder, refusals, counted=counts(mount_options), clock=elapsed, now=now),
+        refusal_cache=RefusalResponseCache(
+            recorder,
+            refusals,
+            counted=counts(mount_options),
+            telling=telling_headers(mount_options),
+            clock=elapsed,
+            now=now,
+        ),
     )
     _flush_before_reading(parts)
     return parts

@@ -12,8 +12,9 @@ from typing import Final
 
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.cost_budgets import refuse_budget
-from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, refuse, unpayable
+from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, paid_beside, refuse, unpayable
 from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
@@ -50,7 +51,8 @@ class Admission:
     """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
 
     What usual requests ask is remembered here, for as long as the settings in force are. ``configured`` are the
-    settings before any override (RateLimits).
+    settings before any override (RateLimits). ``beside``: the keys that limits are for may be chosen at will, so that
+    their callers pay beside (:func:`paid_beside`).
     """
 
     def __init__(
@@ -63,21 +65,23 @@ class Admission:
         *,
         app_documents: AppDocuments,
         configured: Settings | None = None,
+        beside: bool = False,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._app_documents = app_documents
         self._modes = modes
+        self.refused_lately = refusals.knows
+        """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
         self._rates = RateLimits(settings, configured)
+        self._beside = beside
         self._sanctions = Sanctions(settings, modes)
         self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
         self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
         self._enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
         self._usual: Lru[Hashable, AdmitRequest] = Lru(_MOST_REQUESTS)
-        self.refused_lately = refusals.knows
-        """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
 
     def remembered(self, ctx: RequestContext) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
@@ -85,7 +89,10 @@ class Admission:
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
-        bucket = self._remembered(ctx, self._rates.main_charges(ctx))
+        charges = self._rates.main_charges(ctx)
+        if self._beside and ctx.keyed is not None:
+            charges += paid_beside(ctx.subject, charges)
+        bucket = self._remembered(ctx, charges, ctx.keyed)
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
@@ -125,7 +132,8 @@ class Admission:
         if ctx.payers and charges and not is_lenient(denial):
             return await self._admit_the_rest(ctx, denial, Drawn(ctx, charges))
         # Does this process know the store's answer?
-        if charges and (bucket := self._remembered(ctx, charges)) is not None:
+        pays = None if is_lenient(denial) else ctx.keyed
+        if charges and (bucket := self._remembered(ctx, charges, pays)) is not None:
             return Decision(self._refuse(ctx, bucket))
         request = self._request(ctx, denial, charges)
         if free and request.offence is None and not ctx.guarded:
@@ -136,7 +144,7 @@ class Admission:
         """The same where guards further outside have paid a part of the bill to the same store."""
         admitted = False
         try:
-            if (bucket := self._remembered(ctx, drawn.charges)) is not None:
+            if (bucket := self._remembered(ctx, drawn.charges, ctx.keyed)) is not None:
                 return Decision(self._refuse(ctx, bucket))
             request = self._request(ctx, denial, drawn.charges)
             result = await self._store.admit(request)
@@ -160,12 +168,13 @@ class Admission:
         identity, measured = ctx.identity, ctx.measured
         key = (
             ctx.subject.key,
+            None if ctx.keyed is None else ctx.keyed.key,
             None if identity is None else identity.tier,
             ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.unmeasured),
         )
         request = self._usual.get(key)
         if request is None:
-            charges = self._rates.bill(ctx, None) if self._charging else ()
+            charges = self._charges(ctx, None) if self._charging else ()
             if unpayable(charges) is not None:
                 return None
             request = self._request(ctx, None, charges)
@@ -178,7 +187,9 @@ class Admission:
         if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None:
             return True
         # What decides who pays from which bucket.
-        if _pays_otherwise(ctx) or self._refusals.knows(ctx.subject.key):
+        if _pays_otherwise(ctx) or self.refused_lately(ctx.subject.key):
+            return True
+        if ctx.keyed is not None and self.refused_lately(ctx.keyed.key):
             return True
         return (ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx)
 
@@ -208,8 +219,15 @@ class Admission:
         # A limit that is only watched keeps no offence of another protection from being counted.
         if not self._charging or (denial is not None and not self._limiting):
             return ()
+        return self._charges(ctx, denial)
+
+    def _charges(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
         charges = self._rates.bill(ctx, denial)
-        return (*charges, *ctx.charges) if charges and denial is None else charges
+        if denial is None and ctx.charges and charges:
+            charges = (*charges, *ctx.charges)
+        if self._beside and ctx.keyed is not None and not is_lenient(denial):
+            charges += paid_beside(ctx.subject, charges)
+        return charges
 
     @property
     def size_bytes(self) -> int:
@@ -236,7 +254,8 @@ class Admission:
     def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
         """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
-        harmless = ctx.socket or is_lenient(denial)  # libraries open sockets again and again, not people
+        lenient = is_lenient(denial)
+        harmless = ctx.socket or lenient  # libraries open sockets again and again, not people
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
@@ -246,10 +265,12 @@ class Admission:
             sanctions.exempt(ctx),
             0 if harmless else self._refusals.take_count(subject),
             self._enforced,
+            None,
+            None if lenient else ctx.keyed,
         )
 
-    def _remembered(self, ctx: RequestContext, charges: Sequence[Charge]) -> Bucket | None:
-        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket)
+    def _remembered(self, ctx: RequestContext, charges: Sequence[Charge], pays: Subject | None) -> Bucket | None:
+        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket, pays=pays)
 
     def _refuse(self, ctx: RequestContext, bucket: Bucket) -> Denial:
         ctx.buckets, ctx.unpaid = (bucket,), True

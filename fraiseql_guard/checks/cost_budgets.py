@@ -51,7 +51,7 @@ class CostBudgets:
             points = budget.capacity  # what is only assumed to be too dear takes the whole budget
         # Put it on the bill; anonymous IPv6 callers pay for their wider networks as well.
         charge = replace(budget, tokens=points)
-        ctx.charges = (charge,) if ctx.identity is not None else (charge, *_of_networks(ctx, charge))
+        ctx.charges = (charge, *_of_networks(ctx, charge))
         return None
 
     def _budget_of(self, ctx: RequestContext) -> Charge | None:
@@ -59,7 +59,7 @@ class CostBudgets:
         identity = ctx.identity
         tier = identity.tier if identity is not None else None
         budget = self._charges.get(tier or _ANYONE) or self._charges.get(_ANYONE)
-        if budget is None or not ctx.shared_peer or identity is not None:
+        if budget is None or not ctx.looks_alike:
             return budget
         bucket = f"{budget.key}*{SHARED_PEER_FACTOR}"
         return replace(budget, limit=budget.limit.times(SHARED_PEER_FACTOR), bucket=bucket)
@@ -88,7 +88,7 @@ def _of_networks(ctx: RequestContext, own: Charge) -> list[Charge]:
     """The wider networks of an IPv6 address have budgets too: a /48 is 65,536 of our subjects."""
     return [
         replace(own, limit=own.limit.times(factor), bucket=network_bucket(own.key, network))
-        for network, factor in ctx.address_subject.networks
+        for network, factor in ctx.limit_subject.networks
     ]
 
 

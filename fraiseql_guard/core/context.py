@@ -70,6 +70,7 @@ class RequestContext:
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
+    keyed: Subject | None = None  # see limit_subject
     # What it asks for.
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
@@ -184,6 +185,7 @@ class RequestContext:
         ctx.place, ctx.carrier, ctx.trusted_peer = self.place, self, self.trusted_peer
         ctx.identity, ctx.subject, ctx.known_by = self.identity, self.subject, self.known_by
         ctx.token_failure, ctx.token_pending = self.token_failure, self.token_pending
+        ctx.keyed = self.keyed
         return ctx
 
     def _trace_of_parts(self, _traceparent: str | None, _span: Any) -> str:
@@ -237,6 +239,17 @@ class RequestContext:
         """Set the verified user; None where it turns out that there is none."""
         self.identity = identity
         self.subject = identity.subject if identity is not None else self.address_subject
+
+    @property
+    def limit_subject(self) -> Subject:
+        """Whose buckets the request takes from: the subject, unless the deployment counts by another key. Sanctions and
+        offences are the subject's in any case."""
+        return self.keyed or self.subject
+
+    @property
+    def looks_alike(self) -> bool:
+        """Whether the bucket of this caller is that of all behind a proxy that is not trusted."""
+        return self.shared_peer and self.limit_subject is self.address_subject
 
     @property
     def query_hash(self) -> str | None:

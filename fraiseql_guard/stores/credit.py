@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import Bucket, Charge
@@ -34,10 +33,10 @@ class Drawn:
     """A bill of which guards further outside have paid a part. ``charges`` is the part that is left to pay;
     ``covered`` are the buckets, as last seen, that need pay nothing more."""
 
-    __slots__ = ("_counted_on", "_subject", "charges", "covered")
+    __slots__ = ("_counted_on", "_ctx", "charges", "covered")
 
     def __init__(self, ctx: RequestContext, charges: Sequence[Charge]) -> None:
-        self._subject = ctx.subject
+        self._ctx = ctx
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
         # What each guard further outside has taken, as far as nothing counts on it yet.
         held = [_credit_of(payer) for payer in ctx.payers]
@@ -47,7 +46,7 @@ class Drawn:
 
     def keep(self, ctx: RequestContext, buckets: Sequence[Bucket]) -> None:
         """The rest was paid as well: guards further inside may count on all of it."""
-        credit = _taken(self._subject, buckets)
+        credit = _taken(ctx, buckets)
         for _, key, tokens in self._counted_on:
             credit[key] = credit.get(key, 0) + tokens
         ctx.credit = credit
@@ -64,7 +63,7 @@ class Drawn:
         left: list[Charge] = []
         covered: list[Hashable] = []
         for charge in charges:
-            key, tokens = _key_of(self._subject, charge), charge.tokens
+            key, tokens = _key_of(self._ctx, charge), charge.tokens
             replaced = overridden is not None and not charge.fixed
             if replaced:
                 key = overridden  # the store replaces all of these by one, which costs what the first does
@@ -95,12 +94,12 @@ class Drawn:
         found: dict[Hashable, Bucket] = {}
         for payer in reversed(payers):
             # The nearest guard comes last, and wins.
-            found |= {_key_of(payer.subject, bucket.charge): bucket for bucket in payer.buckets}
+            found |= {_key_of(payer, bucket.charge): bucket for bucket in payer.buckets}
         return (found[key] for key in keys if key in found)
 
     def _overridden(self, held: Sequence[_Credit]) -> Hashable | None:
         """The bucket of an override of the subject's limits, if a guard further outside has met one."""
-        override = (self._subject.kind, self._subject.name, OVERRIDE)
+        override = (*self._ctx.limit_subject.key, OVERRIDE)
         buckets = (key for credit in held for key in credit)
         return next((key for key in buckets if isinstance(key, tuple) and key[:3] == override), None)
 
@@ -109,19 +108,20 @@ def _credit_of(ctx: RequestContext) -> _Credit:
     """What a guard has taken for its request, as far as no other has counted on it."""
     # Computed with the first inner guard that asks.
     if ctx.credit is None:
-        ctx.credit = {} if ctx.unpaid else _taken(ctx.subject, ctx.buckets)
+        ctx.credit = {} if ctx.unpaid else _taken(ctx, ctx.buckets)
     return ctx.credit
 
 
-def _taken(subject: Subject, buckets: Sequence[Bucket]) -> _Credit:
+def _taken(ctx: RequestContext, buckets: Sequence[Bucket]) -> _Credit:
     taken: _Credit = {}
     for bucket in buckets:
-        key = _key_of(subject, bucket.charge)
+        key = _key_of(ctx, bucket.charge)
         taken[key] = taken.get(key, 0) + bucket.charge.tokens
     return taken
 
 
-def _key_of(subject: Subject, charge: Charge) -> Hashable:
+def _key_of(ctx: RequestContext, charge: Charge) -> Hashable:
     """One bucket: buckets that differ in what they hold are never taken for the same."""
+    subject = ctx.subject if charge.own else ctx.limit_subject
     name = (subject.group or subject.name) if charge.shared else subject.name
     return (subject.kind, name, charge.key, charge.limit, charge.burst)

@@ -55,10 +55,11 @@ class LimitStore(Protocol):
 
 
 def effective_charges(charges: Sequence[Charge], limit: Limit, burst: int) -> tuple[Charge, ...]:
-    """What an override makes of the charges of a request: one that costs what the first did, and the fixed ones."""
+    """What an override makes of the charges of a request: one that costs what the first did, and the fixed ones. What
+    the subject pays beside its key is dropped: an operator has vouched for the key."""
     # Fixed charges come last, and stay.
     replaced = [charge for charge in charges if not charge.fixed]
-    fixed = tuple(charge for charge in charges if charge.fixed)
+    fixed = tuple(charge for charge in charges if charge.fixed and not (replaced and charge.own))
     return (Charge(OVERRIDE, limit, burst, replaced[0].tokens), *fixed) if replaced else fixed
 
 

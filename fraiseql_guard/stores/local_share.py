@@ -55,9 +55,9 @@ class LocalShare:
         limits = self._memory.limits
         if result.override_seconds is not None:
             part = share_of(result.buckets[0].charge, self._workers)
-            limits.learn(request.subject, part.limit, part.burst, result.override_seconds)
+            limits.learn(request.pays, part.limit, part.burst, result.override_seconds)
         elif result.buckets:
-            limits.forget(request.subject)
+            limits.forget(request.pays)
 
     def _learn_sanctions(self, request: AdmitRequest, result: AdmitResult) -> None:
         sanctions = self._memory.sanctions

@@ -81,8 +81,8 @@ class MemoryStore:
         override_seconds = None
         # Nearly always there are none, and no request pays for a look.
         if self.limits.held():
-            charges, override_seconds = self.limits.charges(subject, charges, now)
-        fits, buckets = self._take(subject, charges, now)
+            charges, override_seconds = self.limits.charges(request.pays, charges, now)
+        fits, buckets = self._take(request, charges, now)
         # An offence counts where the request fits, else that it asks too often.
         imposed = None
         if fits and request.offence is not None:
@@ -104,14 +104,16 @@ class MemoryStore:
     def _refill_override(self, subject: Subject) -> None:
         self._levels.pop((subject.kind, subject.name, OVERRIDE))
 
-    def _take(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
+    def _take(self, request: AdmitRequest, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
         """Check all charges, then take them all or none. Two charges may name one bucket."""
         # The tokens in use of each bucket, without and with these charges.
         before: dict[_Key, float] = {}
         after: dict[_Key, float] = {}
         bills: list[tuple[_Key, Charge, int, float]] = []
         fits = True
+        pays = request.limit_subject or request.subject
         for charge in charges:
+            subject = request.subject if charge.own else pays
             name = (subject.group or subject.name) if charge.shared else subject.name
             key, capacity, wait = (subject.kind, name, charge.key), charge.capacity, 0.0
             if key not in before:

@@ -32,6 +32,10 @@ ABUSE_INTERVAL_SECONDS: Final = 1.0
 class AdmitRequest:
     """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
 
+    Where the deployment counts by another key than the subject, ``limit_subject`` has the buckets of all charges that
+    are not the subject's own (Charge.own), and the override of limits; sanctions and offences are the subject's. On a
+    Redis cluster the two are on two nodes: then there are two exchanges (stores/redis/two_slots.py).
+
     In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
     A sanction binds if it is the subject's own or its group's; the operator's comes first, then the longest.
 
@@ -60,6 +64,13 @@ class AdmitRequest:
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
     call: Any = field(default=None, repr=False, compare=False)
     """What the store makes of it, kept for a request that is made again."""
+    limit_subject: Subject | None = None
+    """Whose buckets pay; None: the subject's."""
+
+    @property
+    def pays(self) -> Subject:
+        """Whose buckets pay for all charges but the subject's own."""
+        return self.limit_subject or self.subject
 
 
 @dataclass(frozen=True, slots=True)

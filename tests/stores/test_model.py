@@ -26,6 +26,8 @@ from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
 
 SUBJECTS = (Subject("user", "alice"), Subject("address", "a:1::/64", "a::/48"))  # few, so that histories grow
+KEY = Subject("key", "tenant:acme")
+"""What limits are for where a deployment counts by something else."""
 POLICIES = (PolicyName.DOS, PolicyName.BRUTE_FORCE, PolicyName.RATE_LIMIT_ABUSE)
 
 
@@ -59,7 +61,7 @@ class Model:
         return until > self.now
 
     def charges(self, request: AdmitRequest) -> tuple[Charge, ...]:
-        override, until = self.overrides.get(request.subject, (None, 0.0))
+        override, until = self.overrides.get(request.limit_subject or request.subject, (None, 0.0))
         if override is None or until <= self.now:
             return request.charges
         return effective_charges(request.charges, override.limit, override.burst)
@@ -87,7 +89,7 @@ class Model:
 
     def fits(self, request: AdmitRequest) -> bool:
         return all(
-            self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens
+            self.used(owner(request, charge), charge.key, charge.limit, charge.capacity) + charge.tokens
             <= charge.capacity + 1e-6
             for charge in self.charges(request)
         )
@@ -118,7 +120,7 @@ class Model:
         if bound := self.binding(request):
             return False, bound, None
         fits = self.fits(request)
-        self.looks += [(request.subject, charge, self.now, fits) for charge in self.charges(request)]
+        self.looks += [(owner(request, charge), charge, self.now, fits) for charge in self.charges(request)]
         if not fits:
             if request.abuse is None:
                 return False, set(), None
@@ -140,6 +142,11 @@ class Model:
         return ended
 
 
+def owner(request: AdmitRequest, charge: Charge) -> Subject:
+    """Whose bucket a charge takes from."""
+    return request.subject if charge.own else request.limit_subject or request.subject
+
+
 def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
     charges = st.builds(
         Charge,
@@ -154,6 +161,9 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         st.lists(charges, max_size=2, unique_by=lambda charge: charge.key),
         st.lists(budget, max_size=1),
     )
+    beside = st.builds(
+        Charge, st.just("beside"), st.just(Limit(9, 60)), tokens=st.integers(1, 6), fixed=st.just(True), own=st.just(True)
+    )
     own = st.builds(Escalation, st.sampled_from(POLICIES[:2]), st.just(3), windows, st.sampled_from([40, 3000]))
     abuse = st.builds(Escalation, st.just(PolicyName.RATE_LIMIT_ABUSE), st.just(2), windows, st.just(50))
     return st.builds(
@@ -165,6 +175,13 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         offences=st.integers(1, 4),
         exempt=st.sampled_from([frozenset(), frozenset(POLICIES[:1]), frozenset(POLICIES)]),
         refused_before=st.integers(0, 3),
+    ) | st.builds(
+        AdmitRequest,
+        subject=st.sampled_from(SUBJECTS),
+        charges=st.builds(lambda bill, own: (*bill, *own), bills, st.lists(beside, max_size=1)),
+        abuse=st.none() | abuse,
+        offence=st.none() | own,
+        limit_subject=st.sampled_from([KEY, SUBJECTS[1]]),
     )
 
 
@@ -177,7 +194,7 @@ def steps(
 ) -> st.SearchStrategy[list[object]]:
     overrides = st.builds(
         Override,
-        st.sampled_from(SUBJECTS),
+        st.sampled_from((*SUBJECTS, KEY)),
         st.sampled_from([Limit(2, 60), Limit(50, 60), Limit(9, 10)]),
         st.sampled_from([0, 4]),
         st.sampled_from(override_seconds),
@@ -223,7 +240,7 @@ async def _compare_request(store: Store, model: Model, request: AdmitRequest) ->
     assert (result.imposed.sanction.expires_in_seconds if result.imposed else None) == imposed
     for bucket in result.buckets:
         charge = bucket.charge
-        used = model.used(request.subject, charge.key, charge.limit, charge.capacity)
+        used = model.used(owner(request, charge), charge.key, charge.limit, charge.capacity)
         assert bucket.remaining == pytest.approx(charge.capacity - used, abs=1e-5)
         short = used + charge.tokens - charge.capacity
         never = charge.tokens > charge.capacity

@@ -139,6 +139,7 @@ class Initialization:
                 socket.credentials = (f"Bearer {token}",)
             link.use_head(ctx.header_lines)
             socket.identify(replace(kept, fresh=False))
+        socket.keyed = ctx.keyed
         socket.buckets, socket.credit = ctx.buckets, None  # what guards further inside need not charge again
         socket.token_failure, socket.token_pending = ctx.token_failure, ctx.token_pending
         runtime = link.runtime

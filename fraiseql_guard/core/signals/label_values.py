@@ -145,7 +145,7 @@ class ClosingReason(StrEnum):
 
 FAULT_PARTS: Final = (
     "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
-    "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
+    "limit_key", "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",

@@ -72,9 +72,14 @@ class Repair:
 
     async def subject(self, subject: Subject, buckets: Iterable[str] = ()) -> bool:
         """Remove a subject's keys of another type, and what is malformed in the others; True if there was anything."""
+        return await self.subjects({subject: buckets})
+
+    async def subjects(self, subjects: Mapping[Subject, Iterable[str]]) -> bool:
+        """The same for several subjects, each with the names of buckets."""
         if self._clock() < self._next_at:
             return False
-        keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
+        named = [key for subject, buckets in subjects.items() for key in self._keys_of(subject, buckets)]
+        keys = {key: row for key in named if (row := row_of(key)) is not None}
         with suppress(StoreError):
             found = await self._types(keys)
             # A list, not a generator: every key is looked at, whatever the first ones held.

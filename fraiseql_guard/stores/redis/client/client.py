@@ -16,6 +16,8 @@ class RedisClient:
     :func:`open_client`."""
 
     def __init__(self, deployment: Deployment, scripts: Sequence[Script]) -> None:
+        self.clustered = deployment.kind == "cluster"
+        """Whether keys are on several nodes, so that one call reaches those of one hash tag alone."""
         # Sockets and futures belong to the event loop in which they were made.
         self._topologies: PerLoop[Topology] = PerLoop(lambda _: open_topology(deployment, scripts))
 

@@ -3,9 +3,11 @@
 -- KEYS[1]  a key of the subject that this call reads, for the call to be routed by. Every key below begins as it does,
 --          with namespace:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
 --          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
+-- KEYS[2]  where another than the subject pays (AdmitRequest.limit_subject): the override of its limits, l<member>. Its
+--          buckets begin as that does; those of the last charges, the subject's own, begin as KEYS[1].
 -- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
---          longest name name ' with the names of all policies, number of charges and how many of them, the last, are fixed; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
+--          longest name name ' with the names of all policies, number of charges, how many of them, the last, are fixed, how many of these, the last, are the subject's own, and 1 if another node has refused the request already; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
 --          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
 --          in seconds, length of the sanction in seconds, mode, weight of the offence.
 --
@@ -27,6 +29,8 @@
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
 local base, mode, member, exempt = string.match(KEYS[1], '^.-}:'), ARGV[1], ARGV[2], ARGV[3]
+local limit_key = KEYS[2] or base .. 'l' .. member
+local payer, payer_member = string.match(limit_key, '^(.-}:)l(.*)$')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -147,24 +151,28 @@ if bound then
   return { -1, bound.policy, bound.expires - now, bound.reason, bound.group and 1 or 0 }
 end
 
-local charges, fixed = string.match(ARGV[6], '^(%d+) (%d+)$')
-charges, fixed = tonumber(charges), tonumber(fixed)
+local charges, fixed, own_charges, refused = string.match(ARGV[6], '^(%d+) (%d+) (%d+) (%d)$')
+charges, fixed, own_charges = tonumber(charges), tonumber(fixed), tonumber(own_charges)
+local abuse = 7 + charges * 5
 local wanted, override = {}, nil
 if charges > fixed then
-  local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)')
+  local tokens, window, burst = string.match(redis.call('GET', limit_key) or '', '^(%d+) (%d+) (%d+)')
   if tokens and tonumber(tokens) > 0 and tonumber(window) > 0 then
-    override = { tonumber(tokens), tonumber(window), tonumber(burst), redis.call('PTTL', base .. 'l' .. member) }
-    wanted[1] = { member == '' and 'override' or member .. ':override', tokens + burst, tokens, window, ARGV[11] }
+    override = { tonumber(tokens), tonumber(window), tonumber(burst), redis.call('PTTL', limit_key) }
+    wanted[1] = { payer_member == '' and 'override' or payer_member .. ':override', tokens + burst, tokens, window, ARGV[11] }
   end
+end
+if override then -- what the subject pays beside its key is dropped
+  charges, fixed, own_charges = charges - own_charges, fixed - own_charges, 0
 end
 for i = override and charges - fixed + 1 or 1, charges do
   local at = 2 + i * 5
   wanted[#wanted + 1] = { ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] }
 end
 
-local before, held, full, bills, fits = {}, {}, {}, {}, true -- by key, because charges may share a bucket
+local before, held, full, bills, fits = {}, {}, {}, {}, refused ~= '1' -- by key, because charges may share a bucket
 for i, charge in ipairs(wanted) do
-  local key, capacity = base .. 'b:' .. charge[1], tonumber(charge[2])
+  local key, capacity = (i > #wanted - own_charges and base or payer) .. 'b:' .. charge[1], tonumber(charge[2])
   local rate, cost = charge[3] / charge[4] / 1000000, tonumber(charge[5])
   local used = held[key]
   if not used then
@@ -207,7 +215,6 @@ for _, bill in ipairs(bills) do
   reply[#reply + 1] = bill.wait
 end
 
-local abuse = 7 + charges * 5
 local own = abuse + (ARGV[abuse] == '' and 1 or 6)
 if fits and ARGV[own] ~= '' then
   offend(reply, own, tonumber(ARGV[own + 5]), false)
