@@ -247,6 +247,17 @@ class RequestContext:
         return self.keyed or self.subject
 
     @property
+    def short_key(self) -> str | None:
+        """For logs: the key whose bucket is short or, where it is what the caller pays beside it, ``user`` or
+        ``address``. None where no other key than these is counted by."""
+        if self.keyed is None or not self.buckets:
+            return None
+        short = max(self.buckets, key=lambda bucket: bucket.retry_after_seconds)
+        if short.charge.own:
+            return self.subject.kind
+        return self.keyed.name if self.keyed.kind == "key" else f"{self.keyed.kind}:{self.keyed.name}"
+
+    @property
     def looks_alike(self) -> bool:
         """Whether the bucket of this caller is that of all behind a proxy that is not trusted."""
         return self.shared_peer and self.limit_subject is self.address_subject

@@ -97,9 +97,7 @@ class Refusals:
                 return _counted_down(refused, charge, now)
         return None
 
-    def held(
-        self, subject: Subject, charge: Charge, pays: Subject | None = None
-    ) -> tuple[RefusedCaller, float] | None:
+    def held(self, subject: Subject, charge: Charge, pays: Subject | None = None) -> tuple[RefusedCaller, float] | None:
         """Where refusals of this subject are counted (``count``), and until when this charge is refused from memory."""
         holder = self._callers.get((subject if pays is None or charge.own else pays).key)
         refused = holder.buckets.get(charge.key) if holder is not None else None

@@ -162,7 +162,12 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         st.lists(budget, max_size=1),
     )
     beside = st.builds(
-        Charge, st.just("beside"), st.just(Limit(9, 60)), tokens=st.integers(1, 6), fixed=st.just(True), own=st.just(True)
+        Charge,
+        st.just("beside"),
+        st.just(Limit(9, 60)),
+        tokens=st.integers(1, 6),
+        fixed=st.just(True),
+        own=st.just(True),
     )
     own = st.builds(Escalation, st.sampled_from(POLICIES[:2]), st.just(3), windows, st.sampled_from([40, 3000]))
     abuse = st.builds(Escalation, st.just(PolicyName.RATE_LIMIT_ABUSE), st.just(2), windows, st.just(50))

@@ -156,7 +156,8 @@ def _rate_line(ctx: RequestContext, denial: Denial) -> EventLine:
         "current_count": actual,
         "exceeded_by": max(0, actual - limit),
     }
-    return EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None})
+    key = {} if (short := ctx.short_key) is None else {"limit_key": short}
+    return EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None, **key})
 
 
 def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
