@@ -132,17 +132,17 @@ def _read_part(text: str) -> str:
     word, _, rest = text.strip().partition(":")
     word = word.lower()
     if rest and word in _WORDS:
-        return KeyPart(word).of(_plain(rest))
+        return KeyPart(word).of(plain(rest))
     if rest and word == "claim" and ":" in rest:
         name, _, value = rest.rpartition(":")
-        return KeyPart("claim", name).of(_plain(value))
+        return KeyPart("claim", name).of(plain(value))
     if word == "header" and rest:
         return _digested("header", rest)
     if word.partition("#")[0] == BY_FUNCTION:
         return _digested("", text.strip())
     raise ValueError(
-        "is no key of a limit: tenant:NAME, claim:NAME:VALUE, header:NAME#DIGEST as log lines have it, header:NAME:VALUE "
-        "or function:TEXT, or several with + between"
+        "is no key of a limit: tenant:NAME, claim:NAME:VALUE, header:NAME#DIGEST as log lines have it, "
+        "header:NAME:VALUE or function:TEXT, or several with + between"
     )
 
 
@@ -152,13 +152,14 @@ def _digested(word: str, rest: str) -> str:
     if mark and _DIGEST.fullmatch(found) and ":" not in name:
         value = found
     else:
-        name, _, plain = rest.partition(":")
-        if not plain:
+        name, _, secret = rest.partition(":")
+        if not secret:
             raise ValueError("is no key of a limit: it lacks the value, or the 24 digits of its digest")
-        value = digest(_plain(plain))
+        value = digest(plain(secret))
     name = parsing.header_name(name) if word else name.lower()
     return f"{word}:{name}#{value}" if word else f"{name}#{value}"
 
 
-def _plain(value: str) -> str:
-    return unquote_to_bytes(value).decode(errors="surrogatepass")
+def plain(value: str) -> str:
+    """A value of a key as it was before it was written there."""
+    return unquote_to_bytes(value).decode(errors="replace")

@@ -145,8 +145,8 @@ class Settings:
             "tenant+header:X-API-Key",
         ),
         "user",
-        "What limits count callers by: user (else the address), address, tenant, a header, a claim, or several at once; "
-        "without a value it is the user, else the address.",
+        "What limits count callers by: user (else the address), address, tenant, a header, a claim, or several at "
+        "once; without a value it is the user, else the address.",
     )
     rate_limit_burst: Burst = setting(
         ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),

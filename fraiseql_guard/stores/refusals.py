@@ -4,8 +4,8 @@ A refusal is kept for at most a second, so that a raised limit or a lifted sanct
 request carries how many requests were refused meanwhile, so that offences stay complete. A refusal covers charges to
 its bucket at its limit alone: one that was made under other settings refuses no request.
 
-A refusal is remembered of the subject whose bucket was short, which many callers may share (AdmitRequest.limit_subject);
-how many requests it refused is counted for the callers themselves.
+A refusal is remembered of the subject whose bucket was short, which many callers may share
+(AdmitRequest.limit_subject); how many requests it refused is counted for the callers themselves.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ async def test_a_cost_budget_is_the_keys(mount, secret) -> None:
     assert (await graphql(guard, "{a{b{c}}}", token=of(secret, "dave", org="other"))).status == 200
 
 
-# --- a key that anyone can choose ------------------------------------------------------------------------------------
+# --- a key that anyone can choose -------------------------------------------------------------------------------------
 
 
 async def test_new_header_values_bring_no_more_than_twenty_times_the_limit(guarded) -> None:
@@ -198,7 +198,7 @@ async def test_budgets_are_bounded_in_the_same_way(mount) -> None:
     assert sum(reply.status == 200 for reply in replies) == 20 * 3 // 2 == 30
 
 
-# --- the app says ------------------------------------------------------------------------------------------------------
+# --- the app says -----------------------------------------------------------------------------------------------------
 
 
 def by_session(ctx: Any) -> str | None:
@@ -253,7 +253,7 @@ async def test_what_the_function_said_is_nowhere_to_be_read(mount) -> None:
     assert "session-of-a-person" not in guard.log_path.read_text()
 
 
-# --- refusals that are remembered ---------------------------------------------------------------------------------------
+# --- refusals that are remembered -------------------------------------------------------------------------------------
 
 
 async def test_a_refusal_is_not_given_to_another_key_with_the_same_head(mount) -> None:
@@ -269,7 +269,7 @@ async def test_a_refusal_is_not_given_to_what_the_app_counts_apart(mount) -> Non
     assert await admitted(guard, headers={"x-session": "two"}) == 3
 
 
-# --- guards in guards ---------------------------------------------------------------------------------------------------
+# --- guards in guards -------------------------------------------------------------------------------------------------
 
 
 async def test_guards_with_one_key_charge_it_once(mount, secret) -> None:
@@ -298,7 +298,7 @@ async def test_a_guard_inside_with_another_key_charges_its_own(mount, secret) ->
     await inner.aclose()
 
 
-# --- the start ----------------------------------------------------------------------------------------------------------
+# --- the start --------------------------------------------------------------------------------------------------------
 
 
 def test_both_a_function_and_the_setting_are_refused(monkeypatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -170,9 +169,9 @@ class Away(MemoryStore):
 
 
 @pytest.fixture
-async def failover(clock: ManualClock) -> AsyncIterator[tuple[FailoverStore, Away]]:
+def failover(clock: ManualClock) -> tuple[FailoverStore, Away]:
     primary = Away(clock=clock)
-    yield (
+    return (
         FailoverStore(primary, settings=Settings.load({}), observer=Watcher(), clock=clock, workers=2),
         primary,
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.core.limit_key import MAX_VALUE_BYTES, read_key
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.signals import WITH_MODE
 from fraiseql_guard.operations.operator.blocks import CURSOR_PATTERN
@@ -81,6 +82,12 @@ def _document(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not the text of a document")
     return value
+
+
+def _key(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    return read_key(value)
 
 
 def _remark(value: Any) -> str:
@@ -180,6 +187,13 @@ def _cursor(pattern: str) -> FieldForm:
 TEXT: Final = FieldForm(
     _text, {"type": "string", "minLength": 1, "maxLength": _LONGEST_TEXT, "pattern": _NOT_BLANK, "example": "alice"}
 )
+KEY: Final = FieldForm(
+    _key,
+    {
+        "type": "string", "minLength": 1, "maxLength": 8 * MAX_VALUE_BYTES, "pattern": _NOT_BLANK,
+        "example": "tenant:acme",
+    },
+)  # fmt: skip
 REMARK: Final = FieldForm(_remark, {"type": "string", "maxLength": _LONGEST_TEXT, "pattern": _WITHOUT_CONTROLS})
 ADDRESS: Final = FieldForm(
     _address, {"type": "string", "maxLength": 64, "format": "ip-network", "example": "203.0.113.7"}
