@@ -86,7 +86,7 @@ def named(target: Target) -> str:
     if target.identifier is not None:
         return f"login {target.identifier}" + (f" at {target.ip_address}" if target.ip_address else "")
     if target.key is not None:
-        return target.key
+        return f"key {target.key}"
     if target.user_id is None:
         return str(target.ip_address)
     of = ", ".join(filter(None, (target.tenant, target.issuer)))

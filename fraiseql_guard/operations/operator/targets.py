@@ -38,11 +38,11 @@ def kind_of(target: Target, *, keys: bool = False) -> str:
 
 
 def name_of(target: Target) -> str:
-    """The target for people: ``user alice``, ``203.0.113.7``, ``login alice@example.org``, ``tenant:acme``."""
+    """The target for people: ``user alice``, ``203.0.113.7``, ``login alice@example.org``, ``key tenant:acme``."""
     if target.user_id is not None:
         return f"user {target.user_id}"
     if target.key is not None:
-        return target.key
+        return f"key {target.key}"
     return f"login {target.identifier}" if target.identifier is not None else str(target.ip_address)
 
 

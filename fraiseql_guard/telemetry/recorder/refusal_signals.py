@@ -57,7 +57,7 @@ def user_label(ctx: RequestContext) -> str:
 
 
 def address_label(ctx: RequestContext) -> str:
-    """The caller's address as a label; of an IPv6 address its /64, which is one caller for the rate limits as well."""
+    """The caller's address as a label; of an IPv6 address the prefix that is one caller for the limits."""
     return ctx.address_subject.name
 
 

@@ -17,7 +17,7 @@ USER = '["https://a",null,"carol"]'
 async def test_a_key_has_a_limit_of_its_own_for_a_while(make_operator, store) -> None:
     operator = make_operator()
     done = await operator.set_limit(Target(key="tenant:acme"), "5/minute")
-    assert done.message == "The limit of tenant:acme is 5/minute for 1 h."
+    assert done.message == "The limit of key tenant:acme is 5/minute for 1 h."
     held = await store.limits.of(Subject("key", "tenant:acme"))
     assert held is not None
     assert held.limit == Limit(5, 60)
