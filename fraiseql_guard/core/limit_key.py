@@ -133,8 +133,8 @@ def _read_part(text: str) -> str:
     word = word.lower()
     if rest and word in _WORDS:
         return KeyPart(word).of(plain(rest))
-    if rest and word == "claim" and ":" in rest:
-        name, _, value = rest.rpartition(":")
+    name, _, value = rest.rpartition(":")
+    if word == "claim" and name and value:
         return KeyPart("claim", name).of(plain(value))
     if word == "header" and rest:
         return _digested("header", rest)

@@ -28,6 +28,14 @@ _ORIGINS: Final = (*(each.value for each in Origin), _ALL)
 
 _LONGEST_TEXT: Final = 255
 _LIMIT: Final = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|[1-9][0-9]{0,3}s)$"
+_KEY_PART: Final = (
+    r"(tenant:[!-$&-*,-~]{1,512}|claim:[!-$&-*,-~]{1,64}:[!-$&-*,-9;-~]{1,512}"
+    r"|(header:[a-z0-9][a-z0-9-]{0,63}|function)#[0-9a-f]{24})"
+)
+_OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_KEY_PLACE: Final = rf"(user:[A-Za-z0-9._@-]{{1,200}}|address:{_OCTET}(\.{_OCTET}){{3}})"
+_KEY: Final = rf"^({_KEY_PART}|{_KEY_PLACE}\+({_KEY_PART}|{_KEY_PLACE}))(\+({_KEY_PART}|{_KEY_PLACE}))*$"
+"""Keys as lists have them. The reader also takes IPv6 addresses, users of a stated issuer and other characters."""
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
 _NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """What a JSON Schema can say of printable text. The reader refuses everything else that Unicode calls not printable."""
@@ -190,7 +198,7 @@ TEXT: Final = FieldForm(
 KEY: Final = FieldForm(
     _key,
     {
-        "type": "string", "minLength": 1, "maxLength": 8 * MAX_VALUE_BYTES, "pattern": _NOT_BLANK,
+        "type": "string", "minLength": 1, "maxLength": 8 * MAX_VALUE_BYTES, "pattern": _KEY,
         "example": "tenant:acme",
     },
 )  # fmt: skip
