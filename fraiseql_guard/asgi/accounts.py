@@ -67,7 +67,7 @@ class Accounts:
         charges = self._admission.further_charges(ctx, tokens)
         if points and self._budgets is not None and self._admission.counts(ctx):
             charges += self._budgets.further(ctx, points)
-        return charges
+        return self._admission.with_beside(ctx, charges)
 
     async def take(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitResult:
         """Take all of these, or none."""

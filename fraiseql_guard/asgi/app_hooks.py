@@ -11,6 +11,7 @@ from fraiseql_guard.core.notices import OnRefusal, OnSanction
 from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.api_key_questions import AskApiKey
+from fraiseql_guard.identity.limit_keys import AskLimitKey
 from fraiseql_guard.identity.user_status import AskUserStatus
 
 
@@ -22,6 +23,8 @@ class AppHooks:
     """Says whether a verified user is still active."""
     api_keys: AskApiKey | None = None
     """Says what is known of an API key, given its SHA-256."""
+    rate_limit_key: AskLimitKey | None = None
+    """Says what limits count a request by."""
 
     render_refusal: RenderRefusal | None = None
     """Returns the body of a refusal."""

@@ -33,8 +33,8 @@ def share_bytes(settings: Settings) -> int:
 
 
 def holder_of(ctx: RequestContext) -> Hashable:
-    """Who holds a request's body: a verified user, else an address, of IPv6 the /64. None for those who cannot be told
-    apart, or are not counted: they share all that there is."""
+    """Who holds a request's body: a verified user, else an address, of IPv6 its prefix. None for those who cannot be
+    told apart, or are not counted: they share all that there is."""
     if ctx.allow_listed or (ctx.identity is None and (ctx.shared_peer or ctx.address == UNKNOWN)):
         return None
     return ctx.subject.key

@@ -40,6 +40,7 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.api_key_questions import AskApiKey
+from fraiseql_guard.identity.limit_keys import AskLimitKey
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
 from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
@@ -60,10 +61,12 @@ class Middleware:
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``. ``api_keys`` is an async function that is given the SHA-256 of an API
     key in hex digits, and returns its :class:`~fraiseql_guard.ApiKey` or None; its answer is remembered for a minute.
-    ``render_refusal`` is a plain function that is given the
-    :class:`RefusalFacts` of a refusal and returns its body: a dict or list, a :class:`RefusalBody`, or None for the
-    guard's own. ``on_refusal`` and ``on_sanction`` are async functions that are given a :class:`RefusalNotice` and a
-    :class:`SanctionNotice`, beside the requests: what they do holds up none.
+    ``rate_limit_key`` is a function, async or not, that is given the request (core/context.py: RequestContext) and
+    returns a text that limits count it by, or None for its user, else its address; it may also be the setting of that
+    name. ``render_refusal`` is a plain function that is given the :class:`RefusalFacts` of a refusal and returns its
+    body: a dict or list, a :class:`RefusalBody`, or None for the guard's own. ``on_refusal`` and ``on_sanction`` are
+    async functions that are given a :class:`RefusalNotice` and a :class:`SanctionNotice`, beside the requests: what
+    they do holds up none.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
@@ -86,6 +89,7 @@ class Middleware:
         logger: Any = None,
         user_status: AskUserStatus | None = None,
         api_keys: AskApiKey | None = None,
+        rate_limit_key: AskLimitKey | str | None = None,
         render_refusal: RenderRefusal | None = None,
         on_refusal: OnRefusal | None = None,
         on_sanction: OnSanction | None = None,
@@ -101,6 +105,9 @@ class Middleware:
         self._check: asyncio.Task[None] | None = None
         self._spoils = partial(UnusableGuard, logger=logger, log_file=options.get("log_file"))
         late = built_by_starlette()
+        ask_key = rate_limit_key if callable(rate_limit_key) else None
+        if ask_key is None and rate_limit_key is not None:
+            options["rate_limit_key"] = rate_limit_key
         try:
             # Read the settings, and build everything that can be built before the first request.
             own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
@@ -115,6 +122,7 @@ class Middleware:
                 app_hooks=AppHooks(
                     user_status=user_status,
                     api_keys=api_keys,
+                    rate_limit_key=ask_key,
                     render_refusal=render_refusal,
                     on_refusal=on_refusal,
                     on_sanction=on_sanction,

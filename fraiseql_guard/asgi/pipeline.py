@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_reading import check_body
 from fraiseql_guard.asgi.decisions import apply_mode, first_refusal, known_block, not_settled, settled, unchecked
 from fraiseql_guard.asgi.head_cache import CachedHead
@@ -152,8 +151,9 @@ async def check_identity(runtime: Runtime, ctx: RequestContext) -> Denial | None
 
 async def _check_known_caller(runtime: Runtime, ctx: RequestContext) -> Denial | None:
     """The refusal in force of a caller whose token, if there is one, was looked at."""
-    others = runtime.async_authentication
-    return _refused_a_moment_ago(runtime, ctx) if others is None else await _check_caller(runtime, ctx, others)
+    if runtime.async_authentication is None and runtime.limit_keys is None:
+        return _refused_a_moment_ago(runtime, ctx)
+    return await _check_caller(runtime, ctx)
 
 
 def _check_token(runtime: Runtime, ctx: RequestContext) -> Denial | None:
@@ -167,12 +167,24 @@ def _check_token(runtime: Runtime, ctx: RequestContext) -> Denial | None:
     return denial
 
 
-async def _check_caller(runtime: Runtime, ctx: RequestContext, others: AsyncAuthentication) -> Denial | None:
-    """The refusal in force once others were asked who the caller is. They are not asked for a caller who is refused
-    anyway."""
-    denial = await _ask_others(runtime, ctx, others.fetch_keys(ctx)) if ctx.keys_missing else None
-    denial = denial or _refused_a_moment_ago(runtime, ctx)
-    return denial or await _ask_others(runtime, ctx, others.check_user(ctx))
+async def _check_caller(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force once others were asked who the caller is, and what limits count them by. They are not asked
+    for a caller who is refused anyway."""
+    others, keys = runtime.async_authentication, runtime.limit_keys
+    if others is not None and ctx.keys_missing:
+        denial = await _ask_others(runtime, ctx, others.fetch_keys(ctx))
+        if denial is not None:
+            return denial
+    if keys is not None:
+        await keys.assign(ctx)
+    denial = _refused_a_moment_ago(runtime, ctx)
+    if denial is not None or others is None:
+        return denial
+    identity = ctx.identity
+    denial = await _ask_others(runtime, ctx, others.check_user(ctx))
+    if keys is not None and denial is None and ctx.identity is not identity:
+        await keys.assign(ctx)  # there is no user after all
+    return denial
 
 
 async def _ask_others(runtime: Runtime, ctx: RequestContext, answer: Awaitable[Denial | None]) -> Denial | None:
@@ -187,7 +199,9 @@ def _refused_a_moment_ago(runtime: Runtime, ctx: RequestContext) -> Denial | Non
     """The refusal of a caller whose bucket, as this process knows, is still empty: before a body is read."""
     if runtime.rules is not None and not ctx.socket:
         runtime.rules.narrow(ctx)
-    if not runtime.limits_rates or not runtime.admission.refused_lately(ctx.subject.key):
+    refused_lately, keyed = runtime.admission.refused_lately, ctx.keyed
+    lately = refused_lately(ctx.subject.key) or (keyed is not None and refused_lately(keyed.key))
+    if not runtime.limits_rates or not lately:
         return None
     if runtime.waiting_room is not None and may_wait(runtime, runtime.waiting_room, ctx):
         return None

@@ -31,8 +31,6 @@ from fraiseql_guard.telemetry.trace import request_id
 _SIZE: Final = 1_000
 _BYTES_PER_ANSWER: Final = 3_000
 _REQUEST_ID: Final = b"x-request-id"
-_NONE: Final[tuple[bytes, ...]] = ()
-"""The credentials of a request without any."""
 _LATE: Final = 0.000_001
 """The moment after the one in which a number changes."""
 
@@ -100,8 +98,8 @@ class CachedRefusal:
 class RefusalResponseCache:
     """The answers that may be given again, 1,000 at most.
 
-    ``credentials`` are the headers that may hold some. ``counted`` says whether plain metrics are mounted. ``clock``
-    counts seconds, ``now`` those since 1970.
+    ``counted`` says whether plain metrics are mounted. ``telling`` are the headers that tell callers with the same head
+    apart; if it is None, others may, and nothing is kept. ``clock`` counts seconds, ``now`` those since 1970.
     """
 
     def __init__(
@@ -110,18 +108,20 @@ class RefusalResponseCache:
         refusals: Refusals,
         *,
         counted: bool,
-        credentials: frozenset[bytes],
+        telling: frozenset[bytes] | None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._recorder = recorder
         self._refusals = refusals
         self._counted = counted
-        self._credential_headers = credentials
+        self._telling_headers = telling or frozenset()
+        self._keeps = telling is not None
         self._clock = clock
         self._now = now
         self.answers: dict[Hashable, dict[tuple[bytes, ...], CachedRefusal]] = {}
-        """By the head of the request (HeadKey.parts), and by its credentials, which are kept for less than a second."""
+        """By the head of the request (HeadKey.parts), and by its lines that tell callers apart, which are kept for less
+        than a second."""
         self._kept = 0
         self._touched: list[CachedRefusal] = []
         self._telling = Lock()  # another thread may look
@@ -131,8 +131,7 @@ class RefusalResponseCache:
         """The answer to a request whose head has this key, if it is a repetition."""
         if not self.answers or (alike := self.answers.get(key)) is None:
             return None
-        # Whether there are credentials at all is a part of the key.
-        cached = alike.get(_NONE) or alike.get(self._credentials(scope["headers"]))
+        cached = alike.get(self._telling_lines(scope["headers"]))
         if cached is None or cached.generation is not generation or self._clock() >= cached.until:
             return None
         return cached
@@ -140,7 +139,9 @@ class RefusalResponseCache:
     def remember(self, ctx: RequestContext, denial: Denial, headers: list[Header], body: bytes) -> None:
         """A request was refused from memory, and the log has no more lines for its caller in this second. Nothing but
         the request's id tells the body from that of the next one."""
-        held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
+        if not self._keeps or len(ctx.buckets) != 1:
+            return
+        held = self._refusals.held(ctx.subject, ctx.buckets[0].charge, ctx.keyed)
         key = ctx.head_key
         if held is None or ctx.would_refuse or ctx.for_operator or not isinstance(key, HeadKey):
             return
@@ -149,9 +150,14 @@ class RefusalResponseCache:
         if self._kept >= _SIZE:
             self.forget()  # every one of them would be gone within a second
         self._tell_soon()
-        alike, credentials = self.answers.setdefault(key.parts, {}), self._credentials(ctx.header_lines)
-        self._kept += credentials not in alike
-        alike[credentials] = CachedRefusal(self, ctx, denial, headers, body, key.generation, caller, until)
+        alike, telling = self.answers.setdefault(key.parts, {}), self._telling_lines(ctx.header_lines)
+        self._kept += telling not in alike
+        alike[telling] = CachedRefusal(self, ctx, denial, headers, body, key.generation, caller, until)
+
+    def _telling_lines(self, lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
+        """Names and values of the lines that tell callers with the same head apart."""
+        telling = self._telling_headers
+        return tuple([part for line in lines if line[0] in telling for part in line])
 
     def touched(self, cached: CachedRefusal) -> None:
         """Repetitions wait to be recorded."""
@@ -195,11 +201,6 @@ class RefusalResponseCache:
         rest = 1.0 - now % 1.0
         expires_at = ctx.identity.expires_at if ctx.identity is not None else None
         return rest if expires_at is None else min(rest, expires_at - now)
-
-    def _credentials(self, lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
-        """The lines with credentials, which tell callers with the same head apart."""
-        names = self._credential_headers
-        return tuple([value for name, value in lines if name in names])
 
 
 def steady_seconds(bucket: Bucket) -> float:

@@ -42,6 +42,7 @@ from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.limit_keys import LimitKeys
 from fraiseql_guard.identity.verifier import Verifier
 from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
@@ -122,6 +123,8 @@ class Runtime:
     rules: RuleTable | None
     verifier: Verifier | None
     async_authentication: AsyncAuthentication | None
+    limit_keys: LimitKeys | None
+    """Finds whose buckets a request takes from; None where it is the subject's."""
     head_checks: Sequence[HeadCheck]
     """Decide by what requests with the same head have in common; cached with it."""
     token_check: HeadCheck | None

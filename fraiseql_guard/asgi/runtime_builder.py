@@ -13,6 +13,7 @@ from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_ch
 from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
+from fraiseql_guard.asgi.limit_keys import limit_keys, pays_beside
 from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_hidden_costs, refuse_without_schema
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
@@ -103,6 +104,7 @@ class _RuntimeBuilder:
             rules=self._rules,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
+            limit_keys=limit_keys(self._mount_options, settings, telemetry.recorder),
             head_checks=self._head_checks,
             token_check=self._token_check,
             socket_checks=socket_checks(settings, self._modes, self._token_check),
@@ -199,6 +201,7 @@ class _RuntimeBuilder:
             app_documents=self._components.documents.of_app,
             configured=self._mount_options.settings,
             rules=self._rules,
+            beside=pays_beside(self._mount_options, self._settings),
         )
 
     def _accounts(self, admission: Admission) -> Accounts:

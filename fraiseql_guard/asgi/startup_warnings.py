@@ -28,6 +28,7 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
         *_off(mount_options, settings),
         *_without_store(mount_options, settings),
         *_without_key(mount_options),
+        *_keys_without_users(mount_options),
         *_unsliced_lists(mount_options, settings),
         *_large_messages(mount_options, settings),
         *warnings_of(settings, mount_options.protections, authenticates=can_authenticate(mount_options)),
@@ -61,6 +62,16 @@ def _without_key(mount_options: MountOptions) -> Iterator[str]:
     )
     if mount_options.app_hooks.user_status is not None:
         yield "user_status is given and will never be asked: without a key there is no verified user"
+
+
+def _keys_without_users(mount_options: MountOptions) -> Iterator[str]:
+    settings = mount_options.settings
+    of_users = any(part.kind in ("tenant", "claim") for part in settings.rate_limit_key.parts)
+    if of_users and Protection.AUTH in mount_options.protections and not can_authenticate(mount_options):
+        yield (
+            f"{name_of('rate_limit_key')}={str(settings.rate_limit_key)!r} counts by what tokens say, and there is no "
+            "key to verify tokens with: every caller is counted by address"
+        )
 
 
 def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fraiseql_guard.asgi.mount_options import MountOptions, counts, credential_sources
+from fraiseql_guard.asgi.limit_keys import telling_headers
+from fraiseql_guard.asgi.mount_options import MountOptions, counts
 from fraiseql_guard.asgi.notices import Notices
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.core.context import RequestContext
@@ -75,7 +76,7 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
             recorder,
             refusals,
             counted=counts(mount_options),
-            credentials=credential_sources(mount_options).headers,
+            telling=telling_headers(mount_options),
             clock=elapsed,
             now=now,
         ),

@@ -12,10 +12,11 @@ from fraiseql_guard.asgi.decisions import first_refusal, settled
 from fraiseql_guard.asgi.head_cache import announces_body
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.asgi.waiting_room import WaitingRoom
+from fraiseql_guard.asgi.waiting_room import Awaited, WaitingRoom
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import RATE_LIMITED, WaitOutcome
+from fraiseql_guard.stores.ledger import subject_of
 
 _TRIES: Final = 5
 """Most questions to the store after the first: others may have taken the token that was waited for."""
@@ -61,7 +62,7 @@ async def settled_in_turn(
         if not room.has_place(ctx):
             return _without_place(room, asked, ends_at)
     # 2. Wait, without the slots that operations at work need.
-    with room.place(ctx, *_bucket_and_step(runtime, ctx, due)):
+    with room.place(ctx, _awaited(runtime, ctx, due)):
         denial, outcome = await _Turn(runtime, room, ctx, pause, ends_at).take(due)
     room.on_end(outcome)
     return denial
@@ -76,10 +77,13 @@ def _without_place(room: WaitingRoom, denial: Denial | None, ends_at: float) -> 
 
 def _behind_others(runtime: Runtime, room: WaitingRoom, ctx: RequestContext) -> float | None:
     """When a request is due that has to stand behind others of its caller; None if none waits for its buckets."""
-    line = room.line_of(ctx)
-    if not line:
+    if room.empty:
         return None
-    dues = [sum(line[charge.key]) for charge in runtime.admission.charges(ctx) if charge.key in line]
+    dues = [
+        sum(line[charge.key])
+        for charge in runtime.admission.charges(ctx)
+        if charge.key in (line := room.line_of(subject_of(ctx, charge)))
+    ]
     return max(dues, default=None)
 
 
@@ -144,12 +148,12 @@ def _due(denial: Denial) -> float:
     return math.inf if wait is None else time.monotonic() + wait + _PAUSE
 
 
-def _bucket_and_step(runtime: Runtime, ctx: RequestContext, due: float) -> tuple[str, float, float]:
-    """The bucket that a request waits for, when it is due, and how much later a request like it may follow."""
+def _awaited(runtime: Runtime, ctx: RequestContext, due: float) -> Awaited:
+    """What a request waits for that is due then."""
     buckets = ctx.buckets if ctx.unpaid else ()
     charges = [max(buckets, key=lambda bucket: bucket.retry_after_seconds).charge] if buckets else None
     charge = (charges or runtime.admission.charges(ctx))[0]
-    return charge.key, due, charge.tokens / charge.rate
+    return Awaited(subject_of(ctx, charge), charge.key, due, charge.tokens / charge.rate)
 
 
 def pauses(is_over: Callable[[], bool]) -> Pause:

@@ -12,8 +12,9 @@ from typing import Final
 
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.cost_budgets import refuse_budget
-from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, refuse, unpayable
+from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, paid_beside, refuse, unpayable
 from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
@@ -51,7 +52,8 @@ class Admission:
     """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
 
     What usual requests ask is remembered here, for as long as the settings in force are. ``configured`` are the
-    settings before any override (RateLimits).
+    settings before any override (RateLimits). ``beside``: the keys that limits are for may be chosen at will, so that
+    their callers pay beside (:func:`paid_beside`).
     """
 
     def __init__(
@@ -65,21 +67,23 @@ class Admission:
         app_documents: AppDocuments,
         configured: Settings | None = None,
         rules: RuleTable | None = None,
+        beside: bool = False,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._app_documents = app_documents
         self._modes = modes
+        self.refused_lately = refusals.knows
+        """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
         self._rates = RateLimits(settings, configured, rules)
+        self._beside = beside
         self._sanctions = Sanctions(settings, modes)
         self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
         self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
         self._enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
         self._usual: Lru[Hashable, AdmitRequest] = Lru(_MOST_REQUESTS)
-        self.refused_lately = refusals.knows
-        """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
 
     def remembered(self, ctx: RequestContext) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
@@ -89,12 +93,12 @@ class Admission:
             return None  # admit() finds out what guards further outside have paid
         if ctx.rules is not None and ctx.rules.spares:
             return None  # admit() knows which buckets pay
-        bucket = self._remembered(ctx, self._rates.main_charges(ctx))
+        bucket = self._remembered(ctx, self._main_charges(ctx), ctx.keyed)
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_wait(self, ctx: RequestContext) -> float | None:
         """How long the caller's main buckets are short, as far as this process still knows. Nothing is counted."""
-        bucket = self._refusals.find(ctx.subject, self._rates.main_charges(ctx), counts=False)
+        bucket = self._refusals.find(ctx.subject, self._main_charges(ctx), counts=False, pays=ctx.keyed)
         return None if bucket is None else bucket.retry_after_seconds
 
     def charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
@@ -138,7 +142,8 @@ class Admission:
         if ctx.payers and charges and not is_lenient(denial):
             return await self._admit_the_rest(ctx, denial, Drawn(ctx, charges))
         # Does this process know the store's answer?
-        if charges and (bucket := self._remembered(ctx, charges)) is not None:
+        pays = None if is_lenient(denial) else ctx.keyed
+        if charges and (bucket := self._remembered(ctx, charges, pays)) is not None:
             return Decision(self._refuse(ctx, bucket))
         request = self._request(ctx, denial, charges)
         if free and request.offence is None and not ctx.guarded:
@@ -149,7 +154,7 @@ class Admission:
         """The same where guards further outside have paid a part of the bill to the same store."""
         admitted = False
         try:
-            if (bucket := self._remembered(ctx, drawn.charges)) is not None:
+            if (bucket := self._remembered(ctx, drawn.charges, ctx.keyed)) is not None:
                 return Decision(self._refuse(ctx, bucket))
             request = self._request(ctx, denial, drawn.charges)
             result = await self._store.admit(request)
@@ -166,7 +171,7 @@ class Admission:
 
     def further_charges(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
         """What the app takes for a request that it works on: so many tokens more from its main buckets. Empty where
-        nothing is counted."""
+        nothing is counted. What is paid beside is not among it (:meth:`with_beside`)."""
         return () if not tokens or not self.counts(ctx) else self._rates.further(ctx, tokens)
 
     def counts(self, ctx: RequestContext) -> bool:
@@ -175,7 +180,13 @@ class Admission:
 
     def further_request(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitRequest:
         """The question to the store whether there is room for what the app takes. That there is none is no offence."""
-        return AdmitRequest(ctx.subject, charges, exempt=self._sanctions.exempt(ctx), enforced=self._enforced)
+        return AdmitRequest(
+            ctx.subject,
+            charges,
+            exempt=self._sanctions.exempt(ctx),
+            enforced=self._enforced,
+            limit_subject=ctx.keyed,
+        )
 
     def usual_request(self, ctx: RequestContext) -> AdmitRequest | None:
         """What to ask the store for a request of which nothing is special; None for a special one.
@@ -187,6 +198,7 @@ class Admission:
         identity, measured = ctx.identity, ctx.measured
         key = (
             ctx.subject.key,
+            None if ctx.keyed is None else ctx.keyed.key,
             None if identity is None else identity.tier,
             ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.unmeasured),
             ctx.patience_seconds,
@@ -194,7 +206,7 @@ class Admission:
         )
         request = self._usual.get(key)
         if request is None:
-            charges = self._rates.bill(ctx, None) if self._charging else ()
+            charges = self._charges(ctx, None) if self._charging else ()
             if unpayable(charges) is not None:
                 return None
             request = self._request(ctx, None, charges)
@@ -207,7 +219,9 @@ class Admission:
         if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None or ctx.rule_shares:
             return True
         # What decides who pays from which bucket.
-        if _pays_otherwise(ctx) or self._refusals.knows(ctx.subject.key):
+        if _pays_otherwise(ctx) or self.refused_lately(ctx.subject.key):
+            return True
+        if ctx.keyed is not None and self.refused_lately(ctx.keyed.key):
             return True
         return (ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx)
 
@@ -239,8 +253,20 @@ class Admission:
         # A limit that is only watched keeps no offence of another protection from being counted.
         if not self._charging or (denial is not None and not self._limiting):
             return ()
+        return self._charges(ctx, denial)
+
+    def _charges(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
         charges = self._rates.bill(ctx, denial)
-        return (*charges, *ctx.charges) if denial is None else charges
+        if denial is None and ctx.charges:
+            charges = (*charges, *ctx.charges)
+        return charges if is_lenient(denial) else self.with_beside(ctx, charges)
+
+    def with_beside(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
+        """These charges, and what the caller pays beside them where keys may be chosen at will."""
+        return charges + paid_beside(ctx.subject, charges) if self._beside and ctx.keyed is not None else charges
+
+    def _main_charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
+        return self.with_beside(ctx, self._rates.main_charges(ctx))
 
     @property
     def size_bytes(self) -> int:
@@ -267,8 +293,9 @@ class Admission:
     def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
         """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
+        lenient = is_lenient(denial)
         # Libraries open sockets again and again, not people; and what a rule only watches leads to no block.
-        harmless = ctx.socket or is_lenient(denial) or (ctx.rule is not None and ctx.rule.monitors)
+        harmless = ctx.socket or lenient or (ctx.rule is not None and ctx.rule.monitors)
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
@@ -279,13 +306,15 @@ class Admission:
             0 if harmless else self._refusals.take_count(subject),
             self._enforced,
             ctx.patience_seconds,
+            None,
+            None if lenient else ctx.keyed,
         )
 
-    def _remembered(self, ctx: RequestContext, charges: Sequence[Charge]) -> Bucket | None:
+    def _remembered(self, ctx: RequestContext, charges: Sequence[Charge], pays: Subject | None) -> Bucket | None:
         if ctx.in_turn:
             return None
         counts = not ctx.socket and not ctx.patience_seconds and (ctx.rule is None or not ctx.rule.monitors)
-        return self._refusals.find(ctx.subject, charges, counts=counts)
+        return self._refusals.find(ctx.subject, charges, counts=counts, pays=pays)
 
     def _refuse(self, ctx: RequestContext, bucket: Bucket) -> Denial:
         ctx.buckets, ctx.unpaid = (bucket,), True

@@ -64,7 +64,7 @@ class CostBudgets:
         identity = ctx.identity
         tier = identity.tier if identity is not None else None
         budget = self._charges.get(tier or _ANYONE) or self._charges.get(_ANYONE)
-        if budget is None or not ctx.shared_peer or identity is not None:
+        if budget is None or not ctx.looks_alike:
             return budget
         bucket = f"{budget.key}*{SHARED_PEER_FACTOR}"
         return replace(budget, limit=budget.limit.times(SHARED_PEER_FACTOR), bucket=bucket)
@@ -90,16 +90,16 @@ def _bucket(tier: str, points: int | None) -> str:
 
 
 def _bill(ctx: RequestContext, budget: Charge, points: int) -> tuple[Charge, ...]:
-    """Anonymous IPv6 callers pay for their wider networks as well."""
+    """IPv6 addresses pay for their wider networks as well."""
     charge = replace(budget, tokens=points)
-    return (charge,) if ctx.identity is not None else (charge, *_of_networks(ctx, charge))
+    return (charge, *_of_networks(ctx, charge))
 
 
 def _of_networks(ctx: RequestContext, own: Charge) -> list[Charge]:
     """The wider networks of an IPv6 address have budgets too: a /48 is 65,536 of our subjects."""
     return [
         replace(own, limit=own.limit.times(factor), bucket=network_bucket(own.key, network))
-        for network, factor in ctx.address_subject.networks
+        for network, factor in ctx.limit_subject.networks
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.rule_candidates import RuleInForce
@@ -102,15 +103,17 @@ class RateLimits:
 
     def _charges_of_rule(self, ctx: RequestContext, rule: RuleInForce) -> tuple[Charge, ...]:
         found = self._of_rules[rule.name]
-        return found.shared if ctx.shared_peer and ctx.identity is None else found.own
+        return found.shared if ctx.looks_alike else found.own
 
     def _without_rule(self, ctx: RequestContext) -> tuple[Charge, ...]:
         identity = ctx.identity
         if ctx.socket:
-            return self._shared_sockets if ctx.shared_peer and identity is None else self._sockets
+            return self._shared_sockets if ctx.looks_alike else self._sockets
+        alike = ctx.looks_alike
         if identity is not None:
-            return self._tiers.get(identity.tier or "", self._authenticated)
-        if ctx.shared_peer:
+            charges = self._tiers.get(identity.tier or "", self._authenticated)
+            return _for_many(charges) if alike else charges
+        if alike:
             return self._shared_public if ctx.public_operation else self._shared_anonymous
         return self._public if ctx.public_operation else self._anonymous
 
@@ -121,26 +124,29 @@ class RateLimits:
         main = self.main_charges(ctx)
         if denial is not None:
             if is_lenient(denial):
-                return self._with_networks(ctx, self._lenient_charges(ctx, denial))
+                return self._with_networks(ctx.subject, self._lenient_charges(ctx, denial))
             tokens = min(denial.tokens, 1) if ctx.socket else denial.tokens
             if not tokens:
                 return ()
-            return self._with_networks(ctx, [_take(charge, min(tokens, charge.capacity)) for charge in main])
+            return self._with_networks(
+                ctx.limit_subject, [_take(charge, min(tokens, charge.capacity)) for charge in main]
+            )
         # One that passed pays as much as it asks for, from all its buckets.
         if ctx.rule is not None:
             return self._bill_by_rules(ctx, ctx.rule)
         tokens = self._tokens(ctx)
         further = self._further_charges(ctx)
-        if not further and not ctx.address_subject.networks and tokens == 1:
+        pays = ctx.limit_subject
+        if not further and not pays.networks and tokens == 1:
             return main  # the common case allocates nothing
         return (
-            *self._with_networks(ctx, [_take(charge, tokens) for charge in main]),
+            *self._with_networks(pays, [_take(charge, tokens) for charge in main]),
             *[_take(charge, tokens) for charge in further],
         )
 
     def further(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
         """So many tokens more from a request's main buckets."""
-        return self._with_networks(ctx, [replace(charge, tokens=tokens) for charge in self.main_charges(ctx)])
+        return self._with_networks(ctx.limit_subject, [_take(charge, tokens) for charge in self.main_charges(ctx)])
 
     def _bill_by_rules(self, ctx: RequestContext, rule: RuleInForce) -> tuple[Charge, ...]:
         """The charges of a request that a rule matches, or of a batch in which some operations have one."""
@@ -160,12 +166,13 @@ class RateLimits:
             tokens *= rule.cost
         if not tokens:
             return ()
+        pays = ctx.limit_subject
         own: tuple[Charge, ...] = ()
         if rule is not None and rule.rate is not None:
-            own = self._with_networks(ctx, [_take(charge, tokens) for charge in self._charges_of_rule(ctx, rule)])
+            own = self._with_networks(pays, [_take(charge, tokens) for charge in self._charges_of_rule(ctx, rule)])
             if not rule.beside:
                 return own
-        usual = self._with_networks(ctx, [_take(charge, tokens) for charge in self._without_rule(ctx)])
+        usual = self._with_networks(pays, [_take(charge, tokens) for charge in self._without_rule(ctx)])
         return (*usual, *[_take(charge, tokens) for charge in self._further_charges(ctx)], *own)
 
     def _lenient_charges(self, ctx: RequestContext, denial: Denial) -> tuple[Charge, ...]:
@@ -192,18 +199,27 @@ class RateLimits:
         return max(1, measured.mutation_root_fields + measured.unmeasured)
 
     @staticmethod
-    def _with_networks(ctx: RequestContext, main: Sequence[Charge]) -> tuple[Charge, ...]:
-        """An anonymous IPv6 caller also pays for the wider networks, which many addresses share."""
-        if ctx.identity is not None or not ctx.address_subject.networks:
-            return tuple(main)
-        return (
-            *main,
-            *[
-                _grown(charge, factor, network_bucket(charge.key, network))
-                for network, factor in ctx.address_subject.networks
-                for charge in main
-            ],
-        )
+    def _with_networks(pays: Subject, main: Sequence[Charge]) -> tuple[Charge, ...]:
+        """An IPv6 address also pays for the wider networks, which many addresses share."""
+        return (*main, *_of_networks(pays, main)) if pays.networks else tuple(main)
+
+
+def _of_networks(subject: Subject, charges: Sequence[Charge]) -> list[Charge]:
+    return [
+        _grown(charge, factor, network_bucket(charge.key, network))
+        for network, factor in subject.networks
+        for charge in charges
+    ]
+
+
+def paid_beside(subject: Subject, charges: Sequence[Charge]) -> tuple[Charge, ...]:
+    """What a caller pays beside a key that they may choose at will: the same from buckets of their own which are
+    SHARED_PEER_FACTOR times as large, so that many keys bring no more than that."""
+    own = [
+        replace(charge, fixed=True, own=True)
+        for charge in _for_many([charge for charge in charges if not charge.shared])
+    ]
+    return (*own, *_of_networks(subject, own))
 
 
 @dataclass(frozen=True, slots=True)

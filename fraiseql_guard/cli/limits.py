@@ -1,4 +1,4 @@
-"""``fraiseql-guard limit set|clear|list``: gives one user or address another limit for a while."""
+"""``fraiseql-guard limit set|clear|list``: gives one user, address or key another limit for a while."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fraiseql_guard.cli.render import JsonOption, print_list, remaining
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
+    KeyOption,
     TenantOption,
     UserOption,
     command_line,
@@ -25,7 +26,7 @@ from fraiseql_guard.cli.targets import (
 from fraiseql_guard.core import parsing
 from fraiseql_guard.operations.operator.interface import LimitOverride
 
-limit = typer.Typer(help="Another limit for one user or address, for a while.", no_args_is_help=True)
+limit = typer.Typer(help="Another limit for one user, address or key, for a while.", no_args_is_help=True)
 
 
 @limit.command("set")
@@ -35,12 +36,13 @@ def set_limit(
     user: UserOption = None,
     issuer: IssuerOption = None,
     tenant: TenantOption = None,
+    key: KeyOption = None,
     lasts: ForOption = HOUR,
     acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Raise or lower one user's or address's limit for a while: it replaces all their other rates."""
+    """Raise or lower one user's, address's or key's limit for a while: it replaces all their other rates."""
     with exit_on_error():
         seconds = seconds_of(lasts)
         # Read here as well, so that a typing error is answered without asking the fleet.
@@ -48,7 +50,7 @@ def set_limit(
             rate = str(parsing.rate(rate))
         except ValueError as error:
             raise ValueError(f"LIMIT {rate[:40]!r} {error}. Accepted: for example 500/minute") from None
-        target = target_of(address, user, issuer, tenant, command="limit set 500/minute")
+        target = target_of(address, user, issuer, tenant, key=key, command="limit set 500/minute")
         done = ask(
             url,
             lambda fleet: fleet.operator.set_limit(target, rate, duration_seconds=seconds, actor=fleet.actor),
@@ -64,13 +66,14 @@ def clear_limit(
     user: UserOption = None,
     issuer: IssuerOption = None,
     tenant: TenantOption = None,
+    key: KeyOption = None,
     acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """End one user's or address's own limit: the configured ones hold again."""
+    """End one user's, address's or key's own limit: the configured ones hold again."""
     with exit_on_error():
-        target = target_of(address, user, issuer, tenant, command="limit clear")
+        target = target_of(address, user, issuer, tenant, key=key, command="limit clear")
         done = ask(url, lambda fleet: fleet.operator.clear_limit(target, actor=fleet.actor), acting_as=acting_as)
         print_done(done, as_json=as_json)
 

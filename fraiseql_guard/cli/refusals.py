@@ -57,6 +57,7 @@ def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
     yield "when", local_time(found.at)
     yield "who", f"{found.user_id} at {found.ip_address}"
     further = {
+        "counted by": found.limit_key,
         "path": found.path,
         "operation": found.operation,
         "rule": found.rule,

@@ -9,21 +9,33 @@ from typing import Annotated, Final
 import typer
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.core.limit_key import read_key
 from fraiseql_guard.operations.operator.interface import Target
-from fraiseql_guard.operations.operator.routes import ISSUER, USER, WHERE
+from fraiseql_guard.operations.operator.routes import ISSUER, KEY, USER, WHERE
 
 PROGRAM: Final = "fraiseql-guard"
 
 AddressArgument = Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help=WHERE.doc, show_default=False)]
 UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help=USER.doc)]
 IssuerOption = Annotated[str | None, typer.Option("--issuer", help=ISSUER.doc)]
+KeyOption = Annotated[str | None, typer.Option("--key", metavar="KEY", help=KEY.doc)]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="The user's tenant, where tokens carry one.")]
 
 
 def target_of(
-    address: str | None, user: str | None, issuer: str | None = None, tenant: str | None = None, *, command: str
+    address: str | None,
+    user: str | None,
+    issuer: str | None = None,
+    tenant: str | None = None,
+    *,
+    key: str | None = None,
+    command: str,
 ) -> Target:
     """The target of a command. ValueError, with an example, unless exactly one is given."""
+    if key is not None:
+        if address is not None or user is not None or issuer or tenant:
+            raise ValueError(f"--key stands alone: {PROGRAM} {command} --key tenant:acme")
+        return Target(key=_read_key(key))
     if (address is None) == (user is None):
         raise ValueError(f"whom? Give an address or --user ID: {PROGRAM} {command} 203.0.113.9")
     if address is not None and (issuer or tenant):
@@ -38,6 +50,14 @@ def target_of(
         raise ValueError(f"{error}. For a user: {meant}") from None
 
 
+def _read_key(text: str) -> str:
+    """A key with digests in the place of what may be secret, so that no more of it goes over the network."""
+    try:
+        return read_key(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:20]!r} {error}") from None
+
+
 def address_of(text: str) -> str:
     """An address or network as given; ValueError if it is none."""
     try:
@@ -50,6 +70,8 @@ def address_of(text: str) -> str:
 
 def words_of(target: Target) -> list[str]:
     """The arguments that name this target to a command."""
+    if target.key is not None:
+        return option("--key", target.key)
     if target.user_id is None:
         return [str(target.ip_address)]
     further = (("--issuer", target.issuer), ("--tenant", target.tenant))
@@ -63,6 +85,8 @@ def named(target: Target) -> str:
     """The target for people: ``user ada``, ``203.0.113.9``, ``login ada@example.org at 203.0.113.9``."""
     if target.identifier is not None:
         return f"login {target.identifier}" + (f" at {target.ip_address}" if target.ip_address else "")
+    if target.key is not None:
+        return f"key {target.key}"
     if target.user_id is None:
         return str(target.ip_address)
     of = ", ".join(filter(None, (target.tenant, target.issuer)))

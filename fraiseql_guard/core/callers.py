@@ -11,16 +11,17 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Subject:
-    """What limits, offences and sanctions belong to: a verified user, else a client address.
+    """What limits, offences and sanctions belong to: a verified user, else a client address. Of kind ``key``: what
+    limits alone belong to, where a deployment counts by another key (core/limit_key.py).
 
     ``name`` tells subjects of one kind apart in the store, and is not shown elsewhere. A user's name is (issuer,
-    tenant, sub), an address's the /32 of IPv4 or the /64 of IPv6, a login's its identifier together with an address.
-    ``group`` names what shares one hash slot: the /48 of an IPv6 address, else the subject itself. ``networks`` are
-    wider networks with buckets of their own, each with its multiple of the limit: (("2001:db8::/56", 4),
-    ("2001:db8::/48", 16)).
+    tenant, sub), an address's the /32 of IPv4 or the /64 of IPv6 (FRAISEQL_GUARD_IPV6_PREFIX), a login's its identifier
+    together with an address. ``group`` names what shares one hash slot: the /48 of an IPv6 address, else the subject
+    itself. ``networks`` are wider networks with buckets of their own, each with its multiple of the limit:
+    (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
     """
 
-    kind: Literal["user", "address", "login"]
+    kind: Literal["user", "address", "login", "key"]
     name: str
     group: str = ""
     networks: tuple[tuple[str, int], ...] = ()

@@ -96,6 +96,7 @@ class RequestContext:
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
+    keyed: Subject | None = None  # see limit_subject
     # What it asks for.
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
@@ -231,6 +232,7 @@ class RequestContext:
         ctx.identity, ctx.subject, ctx.known_by = self.identity, self.subject, self.known_by
         ctx.token_failure, ctx.token_pending = self.token_failure, self.token_pending
         ctx.credentials = self.credentials
+        ctx.keyed = self.keyed
         return ctx
 
     def _trace_of_parts(self, _traceparent: str | None, _span: Any) -> str:
@@ -284,6 +286,28 @@ class RequestContext:
         """Set the verified user; None where it turns out that there is none."""
         self.identity = identity
         self.subject = identity.subject if identity is not None else self.address_subject
+
+    @property
+    def limit_subject(self) -> Subject:
+        """Whose buckets the request takes from: the subject, unless the deployment counts by another key. Sanctions and
+        offences are the subject's in any case."""
+        return self.keyed or self.subject
+
+    @property
+    def short_key(self) -> str | None:
+        """For logs: the key whose bucket is short or, where it is what the caller pays beside it, ``user`` or
+        ``address``. None where no other key than these is counted by."""
+        if self.keyed is None or not self.buckets:
+            return None
+        short = max(self.buckets, key=lambda bucket: bucket.retry_after_seconds)
+        if short.charge.own:
+            return self.subject.kind
+        return self.keyed.name if self.keyed.kind == "key" else f"{self.keyed.kind}:{self.keyed.name}"
+
+    @property
+    def looks_alike(self) -> bool:
+        """Whether the bucket of this caller is that of all behind a proxy that is not trusted."""
+        return self.shared_peer and self.limit_subject is self.address_subject
 
     @property
     def query_hash(self) -> str | None:

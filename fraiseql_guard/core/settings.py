@@ -14,9 +14,10 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing, rule_forms
+from fraiseql_guard.core import cost_forms, key_forms, limit_key, network_forms, parsing, rule_forms
 from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.limit_key import RateLimitKey
 from fraiseql_guard.core.rules import Rules
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
@@ -113,6 +114,17 @@ class Settings:
         "x-forwarded-for",
         "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
     )
+    proxy_count: int | None = setting(
+        ValueForm(parsing.integer(1, 20), "a whole number from 1 to 20", "2"),
+        None,
+        "Number of proxies in front whose networks are not known, in place of trusted proxies: the client is the "
+        "so many-th address from the right of the forwarding header.",
+    )
+    ipv6_prefix: int = setting(
+        ValueForm(parsing.integer(48, 128), "a prefix length from 48 to 128", "56"),
+        "64",
+        "Prefix of an IPv6 address that is one caller; the /64, /56 and /48 around it have wider limits.",
+    )
     nat64_prefixes: tuple[IPv6Network, ...] = setting(
         ValueForm(network_forms.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
         "",
@@ -135,6 +147,16 @@ class Settings:
     )
     rate_limit_graphql_mutation: Rate | None = setting(
         RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION", changeable=True
+    )
+    rate_limit_key: RateLimitKey = setting(
+        ValueForm(
+            limit_key.rate_limit_key,
+            "user, address, tenant, header:NAME, claim:NAME, or several of them with + between",
+            "tenant+header:X-API-Key",
+        ),
+        "user",
+        "What limits count callers by: user (else the address), address, tenant, a header, a claim, or several at "
+        "once; without a value it is the user, else the address.",
     )
     rate_limit_burst: Burst = setting(
         ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),

@@ -98,7 +98,8 @@ class Charge:
     ``policy`` is the name that RateLimit-Policy shows (``default``, ``authenticated``, ``graphql``, ...); ``bucket``
     tells apart the buckets of one subject and defaults to the policy. A ``fixed`` charge stays when an override of the
     subject's limit replaces the others. ``window_of`` is the policy of the shortest window, where this is another
-    window of the same rate.
+    window of the same rate. An ``own`` charge is paid by the request's subject where all others are paid by its limit
+    subject (AdmitRequest): such charges are fixed, come last, and are dropped where an override decides.
     """
 
     policy: str
@@ -108,13 +109,14 @@ class Charge:
     bucket: str = ""
     fixed: bool = False
     window_of: str = ""
+    own: bool = False
 
     def __hash__(self) -> int:
         return self._hash  # charges of the common cases live long and are looked up often
 
     @cached_property
     def _hash(self) -> int:
-        return hash((self.policy, self.limit, self.burst, self.tokens, self.bucket, self.fixed))
+        return hash((self.policy, self.limit, self.burst, self.tokens, self.bucket, self.fixed, self.own))
 
     @cached_property
     def capacity(self) -> int:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
+from itertools import islice
 from typing import Final
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.reads import HeadReads
-from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import UNKNOWN
 from fraiseql_guard.core.translated import embedded_ipv4, stands_alone
-from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, hops, node_address
+from fraiseql_guard.identity.forwarded import LISTING_HEADERS, MAX_HEADER_BYTES, hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
 from fraiseql_guard.identity.proxy_headers import PASSED_ON, by_name, only_proxies_send
 
@@ -71,14 +72,18 @@ class _Peer:
 class AddressResolver:
     """Finds the caller of a request from the peer and the header in which trusted proxies name the client.
 
-    By default no proxy is trusted and the caller is the peer. Never raises. At most ``most_remembered`` peers are
-    remembered, and as many callers behind proxies.
+    By default no proxy is trusted and the caller is the peer. Where the number of proxies is given instead of their
+    networks, every peer that forwards is taken for the nearest one. Never raises after the start. At most
+    ``most_remembered`` peers are remembered, and as many callers behind proxies. SettingsError if the settings
+    contradict each other.
     """
 
     __slots__ = (
         "_callers",
         "_chosen",
+        "_count",
         "_header",
+        "_ipv6_prefix",
         "_peers",
         "_prefixes",
         "_proxied",
@@ -94,6 +99,8 @@ class AddressResolver:
         self._prefixes = settings.nat64_prefixes
         self._tests = settings.environment == "development"
         self._header = settings.forwarded_header
+        self._count = _proxy_count(settings)
+        self._ipv6_prefix = settings.ipv6_prefix
         self._chosen = self._header.encode()
         self._proxied = by_name(lambda name: name == self._chosen or only_proxies_send(name))
         self.reads: Final = HeadReads(headers=frozenset({self._chosen}), proxy_headers=True)
@@ -138,7 +145,8 @@ class AddressResolver:
         if not name:
             return peer.alone
         shown = self._header if chosen is not None else name[:_LONGEST_NAME].decode("latin-1")
-        return self._forwarded(host, peer, shown, chosen if peer.trusted else None, resolved)
+        believed = peer.trusted or self._count
+        return self._forwarded(host, peer, shown, chosen if believed else None, resolved)
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
@@ -175,7 +183,7 @@ class AddressResolver:
         It is shared if it is one of ours (private, or a trusted proxy) and the header says more about who is behind it
         than may be believed. A public address is never shared: that would let its owner escape sanctions at will.
         """
-        address, unread = self._last_good(peer, value)
+        address, unread = self._last_good(peer, value) if self._count is None else self._counted(peer, value)
         ours = address is None or address in PRIVATE or address in self._trusted
         return Caller(
             address=UNKNOWN if address is None else str(address),
@@ -183,8 +191,18 @@ class AddressResolver:
             shared=unread and ours,
             private=False,
             header=name,
-            trusted=peer.trusted,
+            trusted=peer.trusted if self._count is None else address is not peer.address,
         )
+
+    def _counted(self, peer: _Peer, value: bytes | None) -> tuple[Address | None, bool]:
+        """The hop that the farthest of the counted proxies names, and whether the header holds more than that.
+
+        A header with fewer hops has passed fewer proxies, so that the client itself may have written all of it: then
+        the peer is the caller, and what it says is not believed.
+        """
+        walk = map(self._untranslated, hops(self._header, value or b""))
+        hop = next(islice(walk, (self._count or 1) - 1, None), None)
+        return (peer.address, True) if hop is None else (hop, any(True for _ in walk))
 
     def _last_good(self, peer: _Peer, value: bytes | None) -> tuple[Address | None, bool]:
         """The last hop that a trusted one names, and whether the header holds more than that."""
@@ -209,7 +227,26 @@ class AddressResolver:
 
     def _subject(self, address: Address | None) -> Subject:
         alone = isinstance(address, IPv6Address) and stands_alone(address, self._prefixes)
-        return subject_of(address, alone=alone)
+        return subject_of(address, alone=alone, ipv6_prefix=self._ipv6_prefix)
+
+
+def _proxy_count(settings: Settings) -> int | None:
+    """The number of proxies, if it is set; SettingsError if another setting contradicts it."""
+    count, name = settings.proxy_count, name_of("proxy_count")
+    if count is None:
+        return None
+    if settings.trusted_proxies:
+        raise SettingsError(
+            f"{name}={count} and {name_of('trusted_proxies')} are both set: proxies are known by their networks or by "
+            "their number. Remove one of them"
+        )
+    if settings.forwarded_header not in LISTING_HEADERS:
+        raise SettingsError(
+            f"{name}={count} counts the addresses of a list, and {name_of('forwarded_header')}="
+            f"{settings.forwarded_header!r} holds a single one. Use {' or '.join(LISTING_HEADERS)}, or "
+            f"{name_of('trusted_proxies')} instead"
+        )
+    return count
 
 
 def _host_of(client: object) -> str | None:

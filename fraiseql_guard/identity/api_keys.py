@@ -25,6 +25,8 @@ API_KEY: Final = "api_key"
 API_KEY_ISSUER: Final = "fraiseql-guard:api-key"
 """Stands in the place of a token's issuer in the subject of an API key. Tokens that claim it are refused
 (identity/claims.py), so that no token shares limits or sanctions with a key."""
+TENANT: Final = "tenant"
+"""The claim with a key's tenant, where the settings name none."""
 MAX_KEY_CHARACTERS: Final = 512
 _MAX_NAME_CHARACTERS: Final = 255
 
@@ -65,7 +67,7 @@ class ApiKey:
 
     def identity(self, settings: Settings) -> Identity:
         """The verified user that the key stands for. Its claims are those of a token that says the same."""
-        said = {"sub": self.name, settings.tenant_claim or "tenant": self.tenant, settings.tier_claim: self.tier}
+        said = {"sub": self.name, settings.tenant_claim or TENANT: self.tenant, settings.tier_claim: self.tier}
         claims: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         if self.scopes:
             claims["scope"] = " ".join(self.scopes)

@@ -15,6 +15,8 @@ from fraiseql_guard.identity.networks import Address, parse_address
 
 MAX_HOPS: Final = 20
 MAX_HEADER_BYTES: Final = 2048
+LISTING_HEADERS: Final = ("x-forwarded-for", "forwarded")
+"""Headers that hold a list of hops."""
 
 _PORT: Final = re.compile(r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
 _PAIR: Final = re.compile(

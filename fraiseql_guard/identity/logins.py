@@ -24,7 +24,7 @@ def canonical_identifier(identifier: str) -> str:
 
 
 def login_subject(identifier: str, address: Subject) -> Subject:
-    """An identifier at one address (/32 or /64): the account's owner elsewhere is another subject."""
+    """An identifier at one address (/32, or the prefix of IPv6): the account's owner elsewhere is another subject."""
     return Subject(_KIND, json.dumps([canonical_identifier(identifier), address.name], separators=(",", ":")))
 
 

@@ -13,7 +13,11 @@ from fraiseql_guard.core.translated import is_translated, stands_alone
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_WIDER_IPV6: Final = ((56, 4), (48, 16))
+IPV6_PREFIX: Final = 64
+"""Length of the IPv6 prefix that is one caller, unless a setting says otherwise."""
+_WIDER_IPV6: Final = (64, 56, 48)
+_WIDER_FACTOR: Final = 4
+"""Each wider network has so many times the limit of the next narrower one."""
 
 
 def parse_address(text: str) -> Address | None:
@@ -85,9 +89,9 @@ PRIVATE: Final = NetworkSet(
 RFC 6598 out."""
 
 
-def subject_of(address: Address | None, *, alone: bool = False) -> Subject:
-    """The subject that an address's limits and sanctions meet: the IPv4 /32, or the IPv6 /64 with its /56 and /48,
-    because one customer is handed that much (RFC 6177).
+def subject_of(address: Address | None, *, alone: bool = False, ipv6_prefix: int = IPV6_PREFIX) -> Subject:
+    """The subject that an address's limits and sanctions meet: the IPv4 /32, or the IPv6 prefix of that length with
+    those of the /64, /56 and /48 around it that are wider, because one customer is handed that much (RFC 6177).
 
     What translators hand out is one caller an address, and so is any other if ``alone``. All Teredo clients of one
     server share a /64, and one client can have many addresses in it: it is its IPv4 address (RFC 4380).
@@ -103,8 +107,9 @@ def subject_of(address: Address | None, *, alone: bool = False) -> Subject:
     if alone or stands_alone(address):
         return Subject("address", str(address))
     # A customer who holds a /56 or /48 changes the /64 at will: the wider networks have limits of their own.
-    wider = tuple((_around(address, length), factor) for length, factor in _WIDER_IPV6)
-    return Subject("address", _around(address, 64), group=wider[-1][0], networks=wider)
+    lengths = [length for length in _WIDER_IPV6 if length < ipv6_prefix]
+    wider = tuple((_around(address, length), _WIDER_FACTOR**nth) for nth, length in enumerate(lengths, 1))
+    return Subject("address", _around(address, ipv6_prefix), group=wider[-1][0] if wider else "", networks=wider)
 
 
 def _around(address: Address, length: int) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import Bucket, Charge
+from fraiseql_guard.stores.ledger import subject_of
 from fraiseql_guard.stores.limits import is_override
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.stores.redis.client import servers_of
@@ -34,10 +34,10 @@ class Drawn:
     """A bill of which guards further outside have paid a part. ``charges`` is the part that is left to pay;
     ``covered`` are the buckets, as last seen, that need pay nothing more."""
 
-    __slots__ = ("_counted_on", "_subject", "charges", "covered")
+    __slots__ = ("_counted_on", "_ctx", "charges", "covered")
 
     def __init__(self, ctx: RequestContext, charges: Sequence[Charge]) -> None:
-        self._subject = ctx.subject
+        self._ctx = ctx
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
         # What each guard further outside has taken, as far as nothing counts on it yet.
         held = [_credit_of(payer) for payer in ctx.payers]
@@ -47,7 +47,7 @@ class Drawn:
 
     def keep(self, ctx: RequestContext, buckets: Sequence[Bucket]) -> None:
         """The rest was paid as well: guards further inside may count on all of it."""
-        credit = _taken(self._subject, buckets)
+        credit = _taken(ctx, buckets)
         for _, key, tokens in self._counted_on:
             credit[key] = credit.get(key, 0) + tokens
         ctx.credit = credit
@@ -64,7 +64,9 @@ class Drawn:
         left: list[Charge] = []
         covered: list[Hashable] = []
         for charge in charges:
-            key, tokens = _key_of(self._subject, charge), charge.tokens
+            if overridden and charge.own:
+                continue  # an operator has vouched for the key
+            key, tokens = _key_of(self._ctx, charge), charge.tokens
             replaced = bool(overridden) and not charge.fixed
             if replaced:
                 # The store replaces all of these by the override's windows, each of which costs what the first does.
@@ -96,13 +98,13 @@ class Drawn:
         found: dict[Hashable, Bucket] = {}
         for payer in reversed(payers):
             # The nearest guard comes last, and wins.
-            found |= {_key_of(payer.subject, bucket.charge): bucket for bucket in payer.buckets}
+            found |= {_key_of(payer, bucket.charge): bucket for bucket in payer.buckets}
         return (found[key] for key in keys if key in found)
 
     def _overridden(self, held: Sequence[_Credit]) -> list[Hashable]:
-        """The buckets of an override of the subject's limits, if a guard further outside has met one; the shortest
-        window first, as it was charged."""
-        owner = (self._subject.kind, self._subject.name)
+        """The buckets of an override of the limits, if a guard further outside has met one; the shortest window first,
+        as it was charged."""
+        owner = self._ctx.limit_subject.key
         buckets = (key for credit in held for key in credit if isinstance(key, tuple))
         return list(dict.fromkeys(key for key in buckets if key[:2] == owner and is_override(key[2])))
 
@@ -111,19 +113,20 @@ def _credit_of(ctx: RequestContext) -> _Credit:
     """What a guard has taken for its request, as far as no other has counted on it."""
     # Computed with the first inner guard that asks.
     if ctx.credit is None:
-        ctx.credit = {} if ctx.unpaid else _taken(ctx.subject, ctx.buckets)
+        ctx.credit = {} if ctx.unpaid else _taken(ctx, ctx.buckets)
     return ctx.credit
 
 
-def _taken(subject: Subject, buckets: Sequence[Bucket]) -> _Credit:
+def _taken(ctx: RequestContext, buckets: Sequence[Bucket]) -> _Credit:
     taken: _Credit = {}
     for bucket in buckets:
-        key = _key_of(subject, bucket.charge)
+        key = _key_of(ctx, bucket.charge)
         taken[key] = taken.get(key, 0) + bucket.charge.tokens
     return taken
 
 
-def _key_of(subject: Subject, charge: Charge) -> Hashable:
+def _key_of(ctx: RequestContext, charge: Charge) -> Hashable:
     """One bucket: buckets that differ in what they hold are never taken for the same."""
+    subject = subject_of(ctx, charge)
     name = (subject.group or subject.name) if charge.shared else subject.name
     return (subject.kind, name, charge.key, charge.limit, charge.burst)

@@ -86,9 +86,9 @@ class Ledger:
         )
 
 
-def subject_of(ctx: RequestContext, charge: Charge) -> Subject:  # noqa: ARG001 - every charge is the subject's
+def subject_of(ctx: RequestContext, charge: Charge) -> Subject:
     """Whose bucket a charge of a request takes from."""
-    return ctx.subject
+    return ctx.subject if charge.own else ctx.limit_subject
 
 
 def _joined(parts: Sequence[tuple[_Paid, int]]) -> Iterator[Adjustment]:

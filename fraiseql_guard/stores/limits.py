@@ -58,10 +58,10 @@ class LimitStore(Protocol):
 
 def effective_charges(charges: Sequence[Charge], rate: Rate, burst: int) -> tuple[Charge, ...]:
     """What an override makes of the charges of a request: one for each of its windows, which costs what the first did,
-    and the fixed ones."""
+    and the fixed ones. What the subject pays beside its key is dropped: an operator has vouched for the key."""
     # Fixed charges come last, and stay.
     replaced = [charge for charge in charges if not charge.fixed]
-    fixed = tuple(charge for charge in charges if charge.fixed)
+    fixed = tuple(charge for charge in charges if charge.fixed and not (replaced and charge.own))
     return (*override_charges(rate, burst, replaced[0].tokens), *fixed) if replaced else fixed
 
 

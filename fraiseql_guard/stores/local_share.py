@@ -66,9 +66,9 @@ class LocalShare:
         if result.override_seconds is not None:
             overriding = [bucket.charge for bucket in result.buckets if not bucket.charge.fixed]
             rate, burst = share_of_rate(overriding, self._workers)
-            limits.learn(request.subject, rate, burst, result.override_seconds)
+            limits.learn(request.pays, rate, burst, result.override_seconds)
         elif result.buckets:
-            limits.forget(request.subject)
+            limits.forget(request.pays)
 
     def _learn_sanctions(self, request: AdmitRequest, result: AdmitResult) -> None:
         sanctions = self._memory.sanctions

@@ -81,13 +81,13 @@ class MemoryStore:
         override_seconds = None
         # Nearly always there are none, and no request pays for a look.
         if self.limits.held():
-            charges, override_seconds = self.limits.charges(subject, charges, now)
-        fits, buckets = self._take(subject, charges, now)
+            charges, override_seconds = self.limits.charges(request.pays, charges, now)
+        fits, buckets = self._take(request, charges, now)
         # An offence counts where the request fits, else that it asks too often.
         imposed = None
         if fits and request.offence is not None:
             imposed = self._offend(subject, request.offence, now, weight=request.offences, seen=request.offences)
-        elif not fits and request.abuse is not None and not _waits(buckets, request.patience_seconds):
+        elif not fits and request.abuse is not None and not request.awaits(buckets):
             imposed = self._offend(subject, request.abuse, now, seen=1 + request.refused_before, once_a_second=True)
         return AdmitResult(fits, buckets, None, imposed, False, override_seconds)
 
@@ -124,15 +124,17 @@ class MemoryStore:
         for charge in override_charges(rate, 0):
             self._levels.pop((subject.kind, subject.name, charge.key))
 
-    def _take(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
+    def _take(self, request: AdmitRequest, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
         """Check all charges, then take them all or none. Two charges may name one bucket."""
         # The tokens in use of each bucket, without and with these charges.
         before: dict[_Key, float] = {}
         after: dict[_Key, float] = {}
         bills: list[tuple[_Key, Charge, int, float]] = []
         fits = True
+        pays = request.pays
         for charge in charges:
-            key, capacity, wait = _key_of(subject, charge), charge.capacity, 0.0
+            owner = request.subject if charge.own else pays
+            key, capacity, wait = _key_of(owner, charge), charge.capacity, 0.0
             if key not in before:
                 before[key] = after[key] = self._used(key, charge, now)
             # A bucket that has become smaller is at most empty.
@@ -189,7 +191,3 @@ class MemoryStore:
 def _key_of(subject: Subject, charge: Charge) -> _Key:
     name = (subject.group or subject.name) if charge.shared else subject.name
     return (subject.kind, name, charge.key)
-
-
-def _waits(buckets: Sequence[Bucket], patience_seconds: float) -> bool:
-    return max(bucket.retry_after_seconds for bucket in buckets) <= patience_seconds

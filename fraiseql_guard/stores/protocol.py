@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -31,6 +32,10 @@ ABUSE_INTERVAL_SECONDS: Final = 1.0
 @dataclass(slots=True)  # made with every request, as a Bucket is
 class AdmitRequest:
     """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
+
+    Where the deployment counts by another key than the subject, ``limit_subject`` has the buckets of all charges that
+    are not the subject's own (Charge.own), and the override of limits; sanctions and offences are the subject's. On a
+    Redis cluster the two are on two nodes: then there are two exchanges (stores/redis/two_slots.py).
 
     In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
     A sanction binds if it is the subject's own or its group's; the operator's comes first, then the longest.
@@ -62,6 +67,17 @@ class AdmitRequest:
     """A refusal that ends within this time is no abuse: the request waits for its turn, and asks again."""
     call: Any = field(default=None, repr=False, compare=False)
     """What the store makes of it, kept for a request that is made again."""
+    limit_subject: Subject | None = None
+    """Whose buckets pay; None: the subject's."""
+
+    @property
+    def pays(self) -> Subject:
+        """Whose buckets pay for all charges but the subject's own."""
+        return self.limit_subject or self.subject
+
+    def awaits(self, buckets: Sequence[Bucket]) -> bool:
+        """Whether it waits until none of these buckets, which have refused it, is short."""
+        return max(bucket.retry_after_seconds for bucket in buckets) <= self.patience_seconds
 
 
 @dataclass(slots=True)  # made with many requests

@@ -3,6 +3,9 @@
 A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message. The next admit
 request carries how many requests were refused meanwhile, so that offences stay complete. A refusal covers charges to
 its bucket at its limit alone: one that was made under other settings refuses no request.
+
+A refusal is remembered of the subject whose bucket was short, which many callers may share
+(AdmitRequest.limit_subject); how many requests it refused is counted for the callers themselves.
 """
 
 from __future__ import annotations
@@ -60,43 +63,56 @@ class Refusals:
         if result.admitted or not result.buckets or result.sanction is not None:
             return
         now = self._clock()
-        key = request.subject.key
-        caller = self._callers.get(key) or RefusedCaller()
-        caller.drop_ended(now)
         for bucket in result.buckets:
             if bucket.retry_after_seconds > 0:
+                key = (request.subject if bucket.charge.own else request.pays).key
+                caller = self._callers.get(key) or RefusedCaller()
+                caller.drop_ended(now)
                 # At most a second: a raised limit or a lifted sanction holds for all after that.
                 until = now + min(bucket.retry_after_seconds, LONGEST_SECONDS)
                 caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
-        self._callers.put(key, caller)
+                self._callers.put(key, caller)
 
-    def find(self, subject: Subject, charges: Iterable[Charge], *, counts: bool = True) -> Bucket | None:
+    def find(
+        self, subject: Subject, charges: Iterable[Charge], *, counts: bool = True, pays: Subject | None = None
+    ) -> Bucket | None:
         """The remembered bucket that refuses one of these charges, its wait counted down; of several the one that is
         waited for longest.
 
-        ``counts``: whether that is one more refusal to tell the store of, as an offence.
+        ``counts``: whether that is one more refusal to tell the store of, as an offence. ``pays`` has the buckets that
+        are not the subject's own, if another than the subject has.
 
         A refusal covers charges to the same bucket at the same limit that cost as much or more.
         """
-        caller = self._callers.get(subject.key)
-        if caller is None:
+        own = self._callers.get(subject.key)
+        payer = own if pays is None else self._callers.get(pays.key)
+        if own is None and payer is None:
             return None
         now, longest = self._clock(), None
         for charge in charges:
-            refused = caller.buckets.get(charge.key)
+            holder = own if charge.own else payer
+            refused = holder.buckets.get(charge.key) if holder is not None else None
             if refused is not None and refused.until > now and _covers(refused.bucket.charge, charge):
                 bucket = _counted_down(refused, charge, now)
                 if longest is None or bucket.retry_after_seconds > longest.retry_after_seconds:
                     longest = bucket
-        if longest is not None:
-            caller.count += counts
+        if longest is not None and counts:
+            self._counted(subject).count += 1
         return longest
 
-    def held(self, subject: Subject, charge: Charge) -> tuple[RefusedCaller, float] | None:
+    def held(self, subject: Subject, charge: Charge, pays: Subject | None = None) -> tuple[RefusedCaller, float] | None:
         """Where refusals of this subject are counted (``count``), and until when this charge is refused from memory."""
+        holder = self._callers.get((subject if pays is None or charge.own else pays).key)
+        refused = holder.buckets.get(charge.key) if holder is not None else None
+        return None if refused is None else (self._counted(subject), refused.until)
+
+    def _counted(self, subject: Subject) -> RefusedCaller:
+        """Where the refusals of a subject are counted."""
         caller = self._callers.get(subject.key)
-        refused = caller.buckets.get(charge.key) if caller is not None else None
-        return None if caller is None or refused is None else (caller, refused.until)
+        if caller is None:
+            caller = RefusedCaller()
+            self._callers.put(subject.key, caller)
+        return caller
 
     @property
     def size_bytes(self) -> int:

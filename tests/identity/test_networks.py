@@ -97,3 +97,22 @@ def test_neighbours_in_a_48_share_a_slot_and_strangers_do_not():
     )
     assert one.tag == neighbour.tag != stranger.tag
     assert one != neighbour
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name", "networks"),
+    [
+        (
+            128, "2001:db8:1:203:4:5:6:7/128",
+            (("2001:db8:1:203::/64", 4), ("2001:db8:1:200::/56", 16), ("2001:db8:1::/48", 64)),
+        ),
+        (64, "2001:db8:1:203::/64", (("2001:db8:1:200::/56", 4), ("2001:db8:1::/48", 16))),
+        (60, "2001:db8:1:200::/60", (("2001:db8:1:200::/56", 4), ("2001:db8:1::/48", 16))),
+        (56, "2001:db8:1:200::/56", (("2001:db8:1::/48", 4),)),
+        (48, "2001:db8:1::/48", ()),
+    ],
+)  # fmt: skip
+def test_the_prefix_that_is_one_caller_and_the_networks_around_it(prefix, name, networks) -> None:
+    subject = subject_of(parse_address("2001:db8:1:203:4:5:6:7"), ipv6_prefix=prefix)
+    assert (subject.name, subject.networks) == (name, networks)
+    assert subject.group == (networks[-1][0] if networks else "")

@@ -10,7 +10,7 @@ import pytest
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import Adjustment, AdmitRequest, RedisStore, network_bucket
 from tests.stores.conftest import Bench, ask
 from tests.support.redis_server import RedisServer
@@ -85,7 +85,7 @@ async def test_several_buckets_at_once(bench: Bench):
 
 async def test_neither_a_block_nor_an_override_plays_a_part(bench: Bench):
     await taken(bench, 6)
-    await bench.store.limits.set(ALICE, Limit(1000, 3600), 0, 60)
+    await bench.store.limits.set(ALICE, Rate.of(1000, 3600), 0, 60)
     await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
     assert await adjusted(bench, -3) == pytest.approx(7, abs=0.1)
 

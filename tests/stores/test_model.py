@@ -26,6 +26,8 @@ from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
 
 SUBJECTS = (Subject("user", "alice"), Subject("address", "a:1::/64", "a::/48"))  # few, so that histories grow
+KEY = Subject("key", "tenant:acme")
+"""What limits are for where a deployment counts by something else."""
 POLICIES = (PolicyName.DOS, PolicyName.BRUTE_FORCE, PolicyName.RATE_LIMIT_ABUSE)
 
 
@@ -61,7 +63,7 @@ class Model:
         return until > self.now
 
     def charges(self, request: AdmitRequest) -> tuple[Charge, ...]:
-        override, until = self.overrides.get(request.subject, (None, 0.0))
+        override, until = self.overrides.get(request.limit_subject or request.subject, (None, 0.0))
         if override is None or until <= self.now:
             return request.charges
         return effective_charges(request.charges, override.rate, override.burst)
@@ -96,7 +98,7 @@ class Model:
 
     def fits(self, request: AdmitRequest) -> bool:
         return all(
-            self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens
+            self.used(owner(request, charge), charge.key, charge.limit, charge.capacity) + charge.tokens
             <= charge.capacity + 1e-6
             for charge in self.charges(request)
         )
@@ -106,7 +108,9 @@ class Model:
             math.inf
             if charge.tokens > charge.capacity
             else (
-                self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens - charge.capacity
+                self.used(owner(request, charge), charge.key, charge.limit, charge.capacity)
+                + charge.tokens
+                - charge.capacity
             )
             / charge.limit.tokens_per_second
             for charge in self.charges(request)
@@ -138,7 +142,7 @@ class Model:
         if bound := self.binding(request):
             return False, bound, None
         fits = self.fits(request)
-        self.looks += [(request.subject, charge, self.now, fits) for charge in self.charges(request)]
+        self.looks += [(owner(request, charge), charge, self.now, fits) for charge in self.charges(request)]
         if not fits:
             if request.abuse is None or self.wait(request) <= request.patience_seconds:
                 return False, set(), None
@@ -165,6 +169,11 @@ class Model:
             self.offences.pop((subject, policy), None)
             self.impositions.pop((subject, policy), None)
         return ended
+
+
+def owner(request: AdmitRequest, charge: Charge) -> Subject:
+    """Whose bucket a charge takes from."""
+    return request.subject if charge.own else request.limit_subject or request.subject
 
 
 WINDOWS = (
@@ -204,6 +213,14 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         st.lists(charges, max_size=2, unique_by=lambda charge: charge.key) | several,
         st.lists(budget, max_size=1),
     )
+    beside = st.builds(
+        Charge,
+        st.just("beside"),
+        st.just(Limit(9, 60)),
+        tokens=st.integers(1, 6),
+        fixed=st.just(True),
+        own=st.just(True),
+    )
     own = st.builds(Escalation, st.sampled_from(POLICIES[:2]), st.just(3), windows, st.sampled_from([40, 3000]))
     abuse = st.builds(Escalation, st.just(PolicyName.RATE_LIMIT_ABUSE), st.just(2), windows, st.just(50))
     return st.builds(
@@ -216,6 +233,14 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         exempt=st.sampled_from([frozenset(), frozenset(POLICIES[:1]), frozenset(POLICIES)]),
         refused_before=st.integers(0, 3),
         patience_seconds=st.sampled_from([0.0, 0.0, 2.1, 31.7]),  # no wait that the rates above can bring
+    ) | st.builds(
+        AdmitRequest,
+        subject=st.sampled_from(SUBJECTS),
+        charges=st.builds(lambda bill, own: (*bill, *own), bills, st.lists(beside, max_size=1)),
+        abuse=st.none() | abuse,
+        offence=st.none() | own,
+        patience_seconds=st.sampled_from([0.0, 0.0, 2.1, 31.7]),
+        limit_subject=st.sampled_from([KEY, SUBJECTS[1]]),
     )
 
 
@@ -228,14 +253,14 @@ def steps(
 ) -> st.SearchStrategy[list[object]]:
     overrides = st.builds(
         Override,
-        st.sampled_from(SUBJECTS),
+        st.sampled_from((*SUBJECTS, KEY)),
         st.sampled_from([Rate.of(2, 60), Rate.of(50, 60), Rate.of(9, 10), *WINDOWS]),
         st.sampled_from([0, 4]),
         st.sampled_from(override_seconds),
     )
     adjustments = st.builds(
         Adjustment,
-        st.sampled_from(SUBJECTS),
+        st.sampled_from((*SUBJECTS, KEY)),
         st.lists(some_charges(st.integers(-6, 12)), min_size=1, max_size=2, unique_by=lambda charge: charge.key).map(
             tuple
         ),
@@ -293,7 +318,7 @@ async def _compare_request(store: Store, model: Model, request: AdmitRequest) ->
     assert (result.imposed.sanction.expires_in_seconds if result.imposed else None) == imposed
     for bucket in result.buckets:
         charge = bucket.charge
-        used = model.used(request.subject, charge.key, charge.limit, charge.capacity)
+        used = model.used(owner(request, charge), charge.key, charge.limit, charge.capacity)
         assert bucket.remaining == pytest.approx(charge.capacity - used, abs=1e-5)
         short = used + charge.tokens - charge.capacity
         never = charge.tokens > charge.capacity

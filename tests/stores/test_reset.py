@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.protocol import AdmitRequest
@@ -74,7 +74,7 @@ async def test_a_sanction_after_it_is_no_repeat_and_no_network_counts(bench) -> 
 
 async def test_what_operators_have_set_stays(bench) -> None:
     store = bench.store
-    await store.limits.set(ADA, Limit(2, 3600), 0, 600, actor="alice")
+    await store.limits.set(ADA, Rate.of(2, 3600), 0, 600, actor="alice")
     await store.overrides.put(Override(OverrideKind.BLOCK, "198.51.100.0/28", 600))
     for _ in range(3):
         await store.admit(AdmitRequest(ADA, ONCE))

@@ -140,6 +140,7 @@ class Initialization:
                 socket.credentials = ctx.credentials
             socket.identify(replace(kept, fresh=False))
         link.use_head(socket.header_lines if found is None else ctx.header_lines)
+        socket.keyed = ctx.keyed
         socket.buckets, socket.credit = ctx.buckets, None  # what guards further inside need not charge again
         socket.token_failure, socket.token_pending = ctx.token_failure, ctx.token_pending
         runtime = link.runtime

@@ -37,7 +37,7 @@ _LONGEST_REASON: Final = 120
 
 
 class HttpAnswers:
-    """Says which refused upgrades are answered over HTTP: three in a second of each address (/64 of IPv6).
+    """Says which refused upgrades are answered over HTTP: three in a second of each address (prefix of IPv6).
 
     uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk. ``clock`` counts
     seconds.

@@ -92,7 +92,7 @@ AUTH_FAILURE_REASONS = Metric(
 FAILING_ADDRESSES = Metric(
     "fraiseql_guard_failing_addresses",
     _GAUGE,
-    "Addresses (/64s of IPv6) whose authentication failed within the last 5 minutes, by what failed.",
+    "Addresses (IPv6: callers' prefixes) whose authentication failed within the last 5 minutes, by what failed.",
     ("source",),
 )
 ADMIN_FAILURES = Metric(

@@ -180,8 +180,8 @@ class HookOutcome(StrEnum):
 
 FAULT_PARTS: Final = (
     "admin", "admission", "api_keys", "app_documents", "database", "describe", "heads", "host_security",
-    "identification", "limits", "lockouts", "metrics_file", "on_refusal", "on_sanction", "pool", "presence",
-    "receive", "registry", "render_refusal", "settle", "sockets", "steering", "streams", "user_status",
+    "identification", "limit_key", "limits", "lockouts", "metrics_file", "on_refusal", "on_sanction", "pool",
+    "presence", "receive", "registry", "render_refusal", "settle", "sockets", "steering", "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
     "RequestPaths", "SocketOrigin", "Subprotocols", "SubscriptionRoom",

@@ -12,6 +12,7 @@ from typing import Final
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.signals import COST_BUDGET_EXCEEDED, RATE_LIMITED
 from fraiseql_guard.operations.operator.interface import Refusal
 from fraiseql_guard.operations.operator.records import write_refusal
 from fraiseql_guard.telemetry.recorder.remedies import remedy
@@ -24,6 +25,7 @@ _WAITING_OF_ALL: Final = 20
 """Most records that wait to be written. Callers without a verified user share a small part, because a flood can come
 from any number of addresses."""
 _DETAIL_CHARACTERS: Final = 256
+_OF_BUCKETS: Final = (RATE_LIMITED, COST_BUDGET_EXCEEDED)
 
 
 class RefusalJournal:
@@ -67,6 +69,7 @@ class RefusalJournal:
                 operation=measured.name if measured else None,
                 rule=ctx.rule.name if ctx.rule is not None else "",
                 enforced=enforced,
+                limit_key=ctx.short_key if denial.code in _OF_BUCKETS else None,
                 remedy=remedy(denial.code),
             )
         )

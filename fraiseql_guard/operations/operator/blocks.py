@@ -180,9 +180,10 @@ class Blocks:
     async def _inside(self, wanted: parsing.Network) -> set[Subject]:
         """The subjects to lift: the one of an address, sanctioned or not, so that its offences are forgotten; of a
         network all that are sanctioned."""
+        prefix = self._deps.settings.ipv6_prefix
         if wanted.num_addresses == 1:
-            return {as_listed(subject_of(wanted.network_address))}
-        return {each async for batch in self._subjects() for each in batch if lies_in(each, wanted)}
+            return {as_listed(subject_of(wanted.network_address, ipv6_prefix=prefix))}
+        return {each async for batch in self._subjects() for each in batch if lies_in(each, wanted, prefix)}
 
     async def _subjects(self) -> AsyncIterator[Sequence[Subject]]:
         """All subjects with a sanction, in batches."""
@@ -239,9 +240,11 @@ class Blocks:
         """Operator.unlock."""
         kind_of(Target(identifier=identifier))
         where = None if ip_address is None else network(ip_address)
-        store = self._deps.store
+        store, prefix = self._deps.store, self._deps.settings.ipv6_prefix
         with store_answering():
-            due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
+            due = {
+                each async for batch in self._subjects() for each in batch if _locked(each, identifier, where, prefix)
+            }
             ended = sum([await store.sanctions.lift(subject) for subject in due])
         fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
         await self._deps.record(signals.ADMIN_UNLOCK, actor, fields)
@@ -250,12 +253,12 @@ class Blocks:
         return Done(message=message, changed=ended > 0, affected=ended)
 
 
-def _locked(subject: Subject, identifier: str, where: parsing.Network | None) -> bool:
+def _locked(subject: Subject, identifier: str, where: parsing.Network | None, ipv6_prefix: int) -> bool:
     """Whether a subject is the lockout of a login identifier, at an address inside ``where`` if that is given."""
     login = read_login(subject)
     if login is None or login[0] != canonical_identifier(identifier):
         return False
-    return where is None or lies_in(Subject("address", login[1]), where)
+    return where is None or lies_in(Subject("address", login[1]), where, ipv6_prefix)
 
 
 def _is_lockout(sanction: Sanction) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.core.limit_key import MAX_VALUE_BYTES, read_key
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.signals import WITH_MODE
 from fraiseql_guard.operations.operator.blocks import CURSOR_PATTERN
@@ -30,6 +31,14 @@ _LONGEST_VALUE: Final = 65_536
 _WINDOW: Final = r"[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|w|week|[1-9][0-9]{0,3}s)"
 _LIMIT: Final = rf"^{_WINDOW}([,+]{_WINDOW}){{0,7}}$"
 """Several windows, none twice, which no pattern can say."""
+_KEY_PART: Final = (
+    r"(tenant:[!-$&-*,-~]{1,512}|claim:[!-$&-*,-~]{1,64}:[!-$&-*,-9;-~]{1,512}"
+    r"|(header:[a-z0-9][a-z0-9-]{0,63}|function)#[0-9a-f]{24})"
+)
+_OCTET: Final = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_KEY_PLACE: Final = rf"(user:[A-Za-z0-9._@-]{{1,200}}|address:{_OCTET}(\.{_OCTET}){{3}})"
+_KEY: Final = rf"^({_KEY_PART}|{_KEY_PLACE}\+({_KEY_PART}|{_KEY_PLACE}))(\+({_KEY_PART}|{_KEY_PLACE}))*$"
+"""Keys as lists have them. The reader also takes IPv6 addresses, users of a stated issuer and other characters."""
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
 _LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 """Text of several lines."""
@@ -97,6 +106,12 @@ def _document(value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not the text of a document")
     return value
+
+
+def _key(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    return read_key(value)
 
 
 def _remark(value: Any) -> str:
@@ -199,6 +214,13 @@ TEXT: Final = FieldForm(
 VALUE: Final = FieldForm(
     _value, {"type": "string", "minLength": 1, "maxLength": _LONGEST_VALUE, "pattern": _LINES, "example": "100/minute"}
 )
+KEY: Final = FieldForm(
+    _key,
+    {
+        "type": "string", "minLength": 1, "maxLength": 8 * MAX_VALUE_BYTES, "pattern": _KEY,
+        "example": "tenant:acme",
+    },
+)  # fmt: skip
 REMARK: Final = FieldForm(_remark, {"type": "string", "maxLength": _LONGEST_TEXT, "pattern": _WITHOUT_CONTROLS})
 ADDRESS: Final = FieldForm(
     _address, {"type": "string", "maxLength": 64, "format": "ip-network", "example": "203.0.113.7"}

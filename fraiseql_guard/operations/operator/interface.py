@@ -26,7 +26,8 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The target of an action: exactly one of a verified user, an address or network, or a login identifier.
+    """The target of an action: exactly one of a verified user, an address or network, a login identifier, or a key that
+    limits count by (``tenant:acme``), which has limits alone.
 
     ``issuer`` and ``tenant`` tell users of one name apart, where tokens carry them; without them the configured issuer
     is meant, or the one under which the user was lately seen. ``ip_address`` of a login says which address's lockout.
@@ -37,6 +38,7 @@ class Target:
     identifier: str | None = None
     issuer: str | None = None
     tenant: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +86,7 @@ class Lifting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitOverride:
-    """The limit of one user or address, set by an operator for a while."""
+    """The limit of one user, address or key, set by an operator for a while."""
 
     target: Target
     limit: str
@@ -321,6 +323,8 @@ class Refusal:
     """The rule that the request had, if one matched it."""
     enforced: bool = True
     worker: str = ""
+    limit_key: str | None = None
+    """Whose bucket was short, where limits count by another key than the user or address."""
     remedy: str = ""
     """One sentence: what would help, with the variable or the command."""
     time: str = ""
@@ -438,7 +442,7 @@ class Operator(Protocol):
     async def set_limit(
         self, target: Target, limit: str, *, duration_seconds: float = BLOCK_SECONDS, actor: str = ""
     ) -> Done:
-        """Raise or lower one user's (or address's) limit for a while."""
+        """Raise or lower one user's (or address's, or key's) limit for a while."""
         ...
 
     async def clear_limit(self, target: Target, *, actor: str = "") -> Done:
@@ -450,9 +454,15 @@ class Operator(Protocol):
         ...
 
     async def limits_page(
-        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
+        self,
+        count: int = 100,
+        cursor: str = "",
+        *,
+        user_id: str | None = None,
+        ip_address: str | None = None,
+        key: str | None = None,
     ) -> LimitPage:
-        """Some of them; of one user or address alone if given, where a page may be short before the last."""
+        """Some of them; of one user, address or key alone if given, where a page may be short before the last."""
         ...
 
     # the allow-list

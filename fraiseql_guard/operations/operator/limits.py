@@ -31,11 +31,13 @@ from fraiseql_guard.operations.operator.interface import (
 )
 from fraiseql_guard.operations.operator.pages import filtered_page
 from fraiseql_guard.operations.operator.targets import (
+    canonical,
     fields_of,
     kind_of,
     lies_in,
     name_of,
     subject_of_address,
+    subject_of_key,
     subject_of_user,
     target_of,
     users_among,
@@ -55,6 +57,7 @@ class LimitActions:
     ) -> Done:
         """Operator.set_limit."""
         wanted, lasts, deps = _limit(limit), seconds(duration_seconds), self._deps
+        target = canonical(target)
         subject = await self._subject(target)
         # The bucket of the shortest window holds the rate and the configured burst.
         burst = deps.settings.rate_limit_burst.of(wanted.shortest)
@@ -74,10 +77,10 @@ class LimitActions:
 
     async def clear_limit(self, target: Target, *, actor: str = "") -> Done:
         """Operator.clear_limit."""
-        store = self._deps.store
+        store, target = self._deps.store, canonical(target)
         with store_answering():
             # A user_id may name several users that have a limit: all of them lose it.
-            of_user = kind_of(target) == "user_id"
+            of_user = kind_of(target, keys=True) == "user_id"
             due = users_among([each.subject for each in await store.limits.all()], target) if of_user else []
             due = due or [await self._subject(target)]
             ended = sum([await store.limits.clear(subject) for subject in due])
@@ -93,10 +96,17 @@ class LimitActions:
         return sorted(map(_override, held), key=lambda each: -each.expires_in_seconds)
 
     async def limits_page(
-        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
+        self,
+        count: int = 100,
+        cursor: str = "",
+        *,
+        user_id: str | None = None,
+        ip_address: str | None = None,
+        key: str | None = None,
     ) -> LimitPage:
         """Operator.limits_page."""
-        wanted = {"user_id": user_id, "ip_address": ip_address}
+        named = None if key is None else (await subject_of_key(self._deps, Target(key=key))).name
+        wanted = {"user_id": user_id, "ip_address": ip_address, "key": named}
         given = {name: value for name, value in wanted.items() if value is not None}
 
         def meant(held: HeldLimit) -> bool:
@@ -108,10 +118,14 @@ class LimitActions:
         return LimitPage(items=items, next_cursor=page.cursor or None, total=page.total)
 
     async def _subject(self, target: Target) -> Subject:
-        kind = kind_of(target)
+        kind = kind_of(target, keys=True)
         if kind == "identifier":
             raise OperatorError("a login has no limit of its own: give user_id or ip_address", field=kind)
-        return await subject_of_user(self._deps, target) if kind == "user_id" else subject_of_address(target)
+        if kind == "key":
+            return await subject_of_key(self._deps, target)
+        if kind == "user_id":
+            return await subject_of_user(self._deps, target)
+        return subject_of_address(self._deps, target)
 
 
 class AllowListing:
@@ -154,13 +168,14 @@ class AllowListing:
         store = self._deps.store
         # One address: its subject has the sanctions.
         if wanted.num_addresses == 1:
-            subject = as_listed(subject_of(wanted.network_address))
+            address = subject_of(wanted.network_address, ipv6_prefix=self._deps.settings.ipv6_prefix)
+            subject = as_listed(address)
             held = [each for each in await store.sanctions.of(subject) if each.automatic]
             return await store.sanctions.lift_many([(subject, each.policy) for each in held])
         # A network: look at everything that is sanctioned.
-        lifted = 0
+        lifted, prefix = 0, self._deps.settings.ipv6_prefix
         async for batch in store.sanctions.batches():
-            due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
+            due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted, prefix)]
             lifted += await store.sanctions.lift_many(due) if due else 0
         return lifted
 

@@ -85,6 +85,8 @@ def _targets(parts: Mapping[str, Any]) -> Sequence[Target]:
     # Issuer and tenant tell users of one name apart, and mean nothing without a user.
     issued = {name: parts[name] for name in ("issuer", "tenant") if name in parts}
     found = [Target(ip_address=parts["ip_address"])] if "ip_address" in parts else []
+    if "key" in parts:
+        found.append(Target(key=parts["key"]))
     if "user_id" in parts:
         found.append(Target(user_id=parts["user_id"], **issued))
     elif issued:

@@ -44,12 +44,14 @@ _ONE_ADDRESS = Field("ip_address", f.ONE_ADDRESS, "An address.")
 ISSUER = Field("issuer", f.TEXT, "The token's issuer, where users of one name are to be told apart.")
 _TENANT = Field("tenant", f.TEXT, "The token's tenant, likewise.")
 _WHO = tuple(replace(each, argument="target") for each in (USER, WHERE, ISSUER, _TENANT))
-_CALLER = tuple(replace(each, argument="target") for each in (USER, _ONE_ADDRESS, ISSUER, _TENANT))
+KEY = Field("key", f.KEY, "A key that limits count by, as log lines name it.")
+_CALLER = tuple(replace(each, argument="target") for each in (USER, _ONE_ADDRESS, ISSUER, _TENANT, KEY))
 _ONE_NEEDED = {
     "anyOf": [{"required": ["user_id"]}, {"required": ["ip_address"]}],
     "dependentRequired": {"issuer": ["user_id"], "tenant": ["user_id"]},
 }
 """One of the fields that name a target is required."""
+_CALLER_NEEDED = {**_ONE_NEEDED, "anyOf": [*_ONE_NEEDED["anyOf"], {"required": ["key"]}]}
 _ADDRESS = replace(WHERE, required=True)
 _LOGIN = Field("identifier", f.TEXT, "A login identifier.", required=True)
 _LASTS = Field("duration_seconds", f.SECONDS, "How long it is to last; an hour if not given.")
@@ -124,12 +126,12 @@ ROUTES: Final[tuple[Route, ...]] = (
     # limits
     Route(
         method="GET", path="/rate-limits",
-        does="Limits that operators have set, page by page; of one user or address if given.",
-        calls="limits_page", result=LimitPage, query=(USER, _ONE_ADDRESS, _LIMIT, _CURSOR),
+        does="Limits that operators have set, page by page; of one user, address or key if given.",
+        calls="limits_page", result=LimitPage, query=(USER, _ONE_ADDRESS, KEY, _LIMIT, _CURSOR),
     ),
     Route(
-        method="POST", path="/rate-limits", does="Raise or lower one user's or address's limit for a while.",
-        calls="set_limit", event=s.ADMIN_LIMIT, result=Done, rule=_ONE_NEEDED,
+        method="POST", path="/rate-limits", does="Raise or lower one user's, address's or key's limit for a while.",
+        calls="set_limit", event=s.ADMIN_LIMIT, result=Done, rule=_CALLER_NEEDED,
         body=(*_CALLER, Field("limit", f.LIMIT, "As 1000/minute or 500/minute+9000/day.", required=True), _LASTS),
     ),
     Route(

@@ -30,6 +30,7 @@ Part = str | int | float
 
 MILLIONTHS: Final = 1_000_000
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
+_NO_SANCTIONS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} "
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _WINDOW: Final = _ACTOR
 _LIMIT: Final = re.compile(
@@ -43,7 +44,7 @@ _ANY_SUBJECT: Final = Subject("address", "any")
 def first_key(request: AdmitRequest, arguments: Sequence[Part], namespace: Namespace) -> str:
     """A key that the script really reads for the request: while a cluster moves a slot, only keys that exist tell which
     node has them."""
-    if request.charges:
+    if request.charges and request.limit_subject is None:
         return f"{namespace.of(request.subject)}b:{arguments[_FIRST_BUCKET]}"
     return f"{namespace.of(request.subject)}{arguments[0]}s{arguments[1]}"
 
@@ -56,11 +57,11 @@ def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptC
 
     def command() -> Command:
         arguments = admit_arguments(request)
-        return ("EVALSHA", sha, 1, first_key(request, arguments, namespace), *arguments)
+        return evaluation(sha, request, namespace, arguments)
 
     subject, charges = request.subject, request.charges
     # What is rare is packed anew: arguments that differ from subject to subject.
-    if not charges or subject.member or request.refused_before or request.offences != 1:
+    if not charges or subject.member or request.refused_before or request.offences != 1 or request.limit_subject:
         whole = command()
         return ScriptCall(sha, pack(whole), str(whole[3]), command, namespace.name)
     # All but the key was packed for an earlier request of this kind.
@@ -104,9 +105,17 @@ def _packed(
     return before, str(arguments[_FIRST_BUCKET]), after
 
 
-def admit_arguments(request: AdmitRequest) -> list[Part]:
-    """ARGV of admit.lua."""
-    subject = request.subject
+def evaluation(sha: str, request: AdmitRequest, namespace: Namespace, arguments: Sequence[Part]) -> Command:
+    """The command that runs admit.lua with these arguments, on the keys of a request."""
+    key = first_key(request, arguments, namespace)
+    if request.limit_subject is None or not request.charges:
+        return ("EVALSHA", sha, 1, key, *arguments)
+    return ("EVALSHA", sha, 2, key, namespace.override_of(request.limit_subject), *arguments)
+
+
+def admit_arguments(request: AdmitRequest, *, binding: bool = True, refused: bool = False) -> list[Part]:
+    """ARGV of admit.lua. Without ``binding`` no sanction binds; ``refused``: another node has refused it already."""
+    subject, payer = request.subject, request.pays
     member = subject.member
     exempt = f" {' '.join(request.exempt)} " if request.exempt else ""
     arguments: list[Part] = [
@@ -114,12 +123,13 @@ def admit_arguments(request: AdmitRequest) -> list[Part]:
         member,
         exempt,
         request.refused_before,
-        _SANCTION_NUMBERS,
-        f"{len(request.charges)} {sum(charge.fixed for charge in request.charges)}",
+        _SANCTION_NUMBERS if binding else _NO_SANCTIONS,
+        f"{len(request.charges)} {sum(charge.fixed for charge in request.charges)}"
+        f" {sum(charge.own for charge in request.charges)} {refused:d}",
     ]
     for charge in request.charges:
         limit = charge.limit
-        name = bucket_name(member, charge.key)
+        name = bucket_name(member if charge.own else payer.member, charge.key)
         # One group of five for each charge, as the script counts on.
         arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
     arguments += _escalation_arguments(request.abuse, 1)

@@ -72,13 +72,19 @@ class Repair:
 
     async def subject(self, subject: Subject, buckets: Iterable[str] = ()) -> bool:
         """Remove a subject's keys of another type, and what is malformed in the others; True if there was anything."""
+        return await self.subjects({subject: buckets})
+
+    async def subjects(self, subjects: Mapping[Subject, Iterable[str]]) -> bool:
+        """The same for several subjects, each with the names of buckets."""
         if self._clock() < self._next_at:
             return False
-        keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
+        named = [key for subject, buckets in subjects.items() for key in self._keys_of(subject, buckets)]
+        keys = {key: row for key in named if (row := row_of(key)) is not None}
         with suppress(StoreError):
             found = await self._types(keys)
             # The buckets of further windows are known where the override itself can be read.
-            further = {key: bucket for key in await self._override_buckets(subject) if (bucket := row_of(key))}
+            windows = [key for subject in subjects for key in await self._override_buckets(subject)]
+            further = {key: row for key in windows if (row := row_of(key)) is not None}
             found, keys = await self._types(further) or found, {**keys, **further}
             # A list, not a generator: every key is looked at, whatever the first ones held.
             contents = [await self._content(key, row) for key, row in keys.items()]

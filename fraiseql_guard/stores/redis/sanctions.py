@@ -24,7 +24,7 @@ from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, Page
 from fraiseql_guard.stores.sanctions import Sanctioned
 from fraiseql_guard.stores.unreadable import read_json, texts
 
-_KINDS: Final = frozenset({"user", "address", "login"})
+_KINDS: Final = frozenset({"user", "address", "login", "key"})
 _POLICIES: Final = frozenset(policy.value for policy in PolicyName)
 _LONGEST_MOMENT: Final = 17
 

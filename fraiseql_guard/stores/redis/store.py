@@ -7,9 +7,11 @@ keys may begin with another namespace; nothing is shared by two of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, StoreError
@@ -35,6 +37,7 @@ from fraiseql_guard.stores.redis.refused_documents import RedisRefusedDocuments
 from fraiseql_guard.stores.redis.repair import foreign
 from fraiseql_guard.stores.redis.sanctions import RedisSanctions
 from fraiseql_guard.stores.redis.scripts import read_script, read_scripts
+from fraiseql_guard.stores.redis.two_slots import TwoSlots
 
 _RESET_SECONDS: Final = 10.0
 
@@ -54,6 +57,8 @@ class RedisStore:
         send = partial(self._client.call, timeout_seconds=timeout_seconds)
         self.keys = keys = RedisKeys(send, scripts, Namespace(namespace))
         self._probe = keys.names.common(PROBE)
+        self._clustered = self._client.clustered
+        self._two_slots = TwoSlots(self._evaluate, self.adjust, scripts["admit"].sha, keys.names)
         self.unreadable = keys.unreadable
         self.sanctions = RedisSanctions(keys)
         self.limits = RedisLimits(keys)
@@ -65,20 +70,25 @@ class RedisStore:
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill in one exchange (Store.admit)."""
-        call = self._call_of(request)
-        try:
-            reply = await self.keys.send(call.key, call)
-        except StoreError as error:
-            # A script that fails may have met what other software wrote: then the keys are repaired, and it runs again.
-            buckets = [bucket_name(request.subject.member, charge.key) for charge in request.charges]
-            if not foreign(error) or not await self.keys.repair.subject(request.subject, buckets):
-                raise
-            reply = await self.keys.send(call.key, call)
-        result = _read(request, reply)
+        if request.limit_subject is not None and self._clustered and request.charges:
+            result = await self._two_slots.admit(request)
+        else:
+            result = await self._evaluate(request, self._call_of(request))
         # Sanctions of monitor mode bind no caller, and are not listed.
         if result.imposed is not None and result.imposed.escalation.enforced:
             await self.sanctions.note_imposed(result.imposed.sanction)
         return result
+
+    async def _evaluate(self, request: AdmitRequest, call: ScriptCall) -> AdmitResult:
+        """What admit.lua answers to one call."""
+        try:
+            reply = await self.keys.send(call.key, call)
+        except StoreError as error:
+            # A script that fails may have met what other software wrote: then the keys are repaired, and it runs again.
+            if not foreign(error) or not await self.keys.repair.subjects(_buckets_of(request)):
+                raise
+            reply = await self.keys.send(call.key, call)
+        return _read(request, reply)
 
     async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
         """Change buckets after their request was admitted, in one exchange (Store.adjust)."""
@@ -119,6 +129,15 @@ class RedisStore:
         if call is None or call.sha != script.sha or call.namespace != names.name:
             call = request.call = admit_call(request, script.sha, names)
         return call
+
+
+def _buckets_of(request: AdmitRequest) -> Mapping[Subject, Iterable[str]]:
+    """The names of the buckets that a request asks for, by whose they are."""
+    found: dict[Subject, list[str]] = {request.subject: []}
+    for charge in request.charges:
+        owner = request.subject if charge.own else request.pays
+        found.setdefault(owner, []).append(bucket_name(owner.member, charge.key))
+    return found
 
 
 def _read(request: AdmitRequest, reply: Any) -> AdmitResult:

@@ -33,8 +33,9 @@ class _EventLines:
 class LogRateLimit:
     """Limits the lines in each second of the clock, for each event and for each of its subjects.
 
-    A subject is a caller, or a text of the guard's own. The addresses of an IPv6 /64 are one caller. Its /56 and /48
-    may have four and sixteen times the lines of one caller, because an attacker can use any address inside of them.
+    A subject is a caller, or a text of the guard's own. The addresses of an IPv6 /64 (or of another prefix) are
+    one caller. Its /56 and /48 may have four and sixteen times the lines of one caller, because an attacker can use any
+    address inside of them.
 
     Every line that is left out is reported once, by the next line about the same event and subject. Memory is bounded.
     Calls from several threads at once may count a line wrongly, and do no other harm.

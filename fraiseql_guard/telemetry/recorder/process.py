@@ -87,7 +87,7 @@ class ProcessRecorder:
         self._metrics.set(s.SHARED_PEER, 1)
         if not self._emitter.due(s.SHARED_PEER_SEEN.name, 60.0):
             return
-        variable = name_of("trusted_proxies")
+        variable = name_of("trusted_proxies" if self._emitter.settings.proxy_count is None else "proxy_count")
         self._emitter.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
 
     def peer_replaced(self) -> None:

@@ -58,7 +58,7 @@ def user_label(ctx: RequestContext) -> str:
 
 
 def address_label(ctx: RequestContext) -> str:
-    """The caller's address as a label; of an IPv6 address its /64, which is one caller for the rate limits as well."""
+    """The caller's address as a label; of an IPv6 address the prefix that is one caller for the limits."""
     return ctx.address_subject.name
 
 
@@ -157,7 +157,8 @@ def _rate_line(ctx: RequestContext, denial: Denial) -> EventLine:
         "current_count": actual,
         "exceeded_by": max(0, actual - limit),
     }
-    return EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None})
+    key = {} if (short := ctx.short_key) is None else {"limit_key": short}
+    return EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None, **key})
 
 
 def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001

@@ -21,6 +21,7 @@ charges = st.lists(
     st.builds(
         Charge, names, limits, st.integers(0, 10**6), st.integers(-100, 10**6),
         bucket=st.sampled_from(["", "tier", network_bucket("default", "2001:db8::/48")]), fixed=st.booleans(),
+        own=st.booleans(),
     ),
     max_size=4,
 ).map(tuple)  # fmt: skip
@@ -29,11 +30,12 @@ escalations = st.none() | st.builds(
     st.booleans(),
 )  # fmt: skip
 subjects = st.builds(
-    Subject, st.sampled_from(["user", "address", "login"]), names, st.sampled_from(["", "2001:db8::/48"])
+    Subject, st.sampled_from(["user", "address", "login", "key"]), names, st.sampled_from(["", "2001:db8::/48"])
 )
 requests = st.builds(
     AdmitRequest, subjects, charges, escalations, escalations, st.sampled_from([1, 3]),
-    st.frozensets(st.sampled_from(PolicyName)), st.sampled_from([0, 0, 7]), st.booleans(), st.booleans(),
+    st.frozensets(st.sampled_from(PolicyName)), st.sampled_from([0, 0, 7]), st.booleans(), st.none(),
+    st.none() | subjects,
 )  # fmt: skip
 
 
@@ -42,6 +44,7 @@ def test_the_wire_says_what_the_arguments_say(some, name):
     namespace = Namespace(name)
     for request in some:
         call = admit_call(request, SHA, namespace)
-        assert call.command() == ("EVALSHA", SHA, 1, call.key, *admit_arguments(request))
+        two = (namespace.override_of(request.limit_subject),) if request.limit_subject and request.charges else ()
+        assert call.command() == ("EVALSHA", SHA, 1 + len(two), call.key, *two, *admit_arguments(request))
         assert call.packed == hiredis.pack_command(call.command())
         assert call.key.startswith(f"{name}:{{{request.subject.tag}}}:")

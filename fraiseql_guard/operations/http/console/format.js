@@ -66,7 +66,8 @@ const two = (value) => String(value).padStart(2, "0");
 export const words = (name) => name.replaceAll("_", " ");
 
 /** Whom a target means. */
-export function target({ user_id, ip_address, identifier, issuer, tenant }) {
+export function target({ user_id, ip_address, identifier, issuer, tenant, key }) {
+  if (key) return `key ${key}`;
   if (identifier !== null) return `login ${identifier}${ip_address !== null ? ` from ${ip_address}` : ""}`;
   if (user_id === null) return String(ip_address);
   return [`user ${user_id}`, issuer && `issuer ${issuer}`, tenant && `tenant ${tenant}`].filter(Boolean).join(", ");

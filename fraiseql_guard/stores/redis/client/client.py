@@ -27,6 +27,8 @@ class RedisClient:
     :func:`open_client`."""
 
     def __init__(self, deployment: Deployment, scripts: Sequence[Script]) -> None:
+        self.clustered = deployment.kind == "cluster"
+        """Whether keys are on several nodes, so that one call reaches those of one hash tag alone."""
         # Sockets and futures belong to the event loop in which they were made, and end with it.
         self._ours: PerLoop[_LoopServers] = PerLoop(lambda _: _LoopServers(open_topology(deployment, scripts)))
 

@@ -3,9 +3,11 @@
 -- KEYS[1]  a key of the subject that this call reads, for the call to be routed by. Every key below begins as it does,
 --          with namespace:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
 --          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
+-- KEYS[2]  where another than the subject pays (AdmitRequest.limit_subject): the override of its limits, l<member>. Its
+--          buckets begin as that does; those of the last charges, the subject's own, begin as KEYS[1].
 -- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
---          longest name name ' with the names of all policies, number of charges and how many of them, the last, are fixed; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
+--          longest name name ' with the names of all policies, number of charges, how many of them, the last, are fixed, how many of these, the last, are the subject's own, and 1 if another node has refused the request already; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
 --          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
 --          in seconds, length of the sanction in seconds, mode, weight of the offence; then, if it is any, the patience in us
 --          with which a refusal is waited for, and is no offence.
@@ -29,6 +31,8 @@
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
 local base, mode, member, exempt = string.match(KEYS[1], '^.-}:'), ARGV[1], ARGV[2], ARGV[3]
+local limit_key = KEYS[2] or base .. 'l' .. member
+local payer, payer_member = string.match(limit_key, '^(.-}:)l(.*)$')
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
@@ -149,14 +153,15 @@ if bound then
   return { -1, bound.policy, bound.expires - now, bound.reason, bound.group and 1 or 0 }
 end
 
-local charges, fixed = string.match(ARGV[6], '^(%d+) (%d+)$')
-charges, fixed = tonumber(charges), tonumber(fixed)
+local charges, fixed, own_charges, refused = string.match(ARGV[6], '^(%d+) (%d+) (%d+) (%d)$')
+charges, fixed, own_charges = tonumber(charges), tonumber(fixed), tonumber(own_charges)
+local abuse = 7 + charges * 5
 local wanted, override = {}, nil
 if charges > fixed then
-  local value, name = redis.call('GET', base .. 'l' .. member) or '', member == '' and 'override' or member .. ':override'
+  local value, name = redis.call('GET', limit_key) or '', payer_member == '' and 'override' or payer_member .. ':override'
   local tokens, window, burst = string.match(value, '^(%d+) (%d+) (%d+)')
   if tokens and tonumber(tokens) > 0 and tonumber(window) > 0 then
-    override = { tonumber(burst), redis.call('PTTL', base .. 'l' .. member), 1, tonumber(tokens), tonumber(window) }
+    override = { tonumber(burst), redis.call('PTTL', limit_key), 1, tonumber(tokens), tonumber(window) }
     wanted[1] = { name, tokens + burst, tokens, window, ARGV[11] }
     for more, seconds in string.gmatch(string.match(value, '^%d+ %d+ %d+ (\31[%d/\31]*)') or '', '\31(%d+)/(%d+)') do
       if tonumber(more) == 0 or tonumber(seconds) <= override[#override] then
@@ -167,14 +172,17 @@ if charges > fixed then
     end
   end
 end
+if override then -- what the subject pays beside its key is dropped
+  charges, fixed, own_charges = charges - own_charges, fixed - own_charges, 0
+end
 for i = override and charges - fixed + 1 or 1, charges do
   local at = 2 + i * 5
   wanted[#wanted + 1] = { ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] }
 end
 
-local before, held, full, bills, fits = {}, {}, {}, {}, true -- by key, because charges may share a bucket
+local before, held, full, bills, fits = {}, {}, {}, {}, refused ~= '1' -- by key, because charges may share a bucket
 for i, charge in ipairs(wanted) do
-  local key, capacity = base .. 'b:' .. charge[1], tonumber(charge[2])
+  local key, capacity = (i > #wanted - own_charges and base or payer) .. 'b:' .. charge[1], tonumber(charge[2])
   local rate, cost = charge[3] / charge[4] / 1000000, tonumber(charge[5])
   local used = held[key]
   if not used then
@@ -218,6 +226,9 @@ for _, bill in ipairs(bills) do
 end
 
 local function waits(patience)
+  if refused == '1' then -- what the other node has refused is waited for in vain
+    return false
+  end
   for _, bill in ipairs(bills) do
     if bill.wait < 0 or bill.wait > patience then
       return false
@@ -226,7 +237,6 @@ local function waits(patience)
   return true
 end
 
-local abuse = 7 + charges * 5
 local own = abuse + (ARGV[abuse] == '' and 1 or 6)
 if fits and ARGV[own] ~= '' then
   offend(reply, own, tonumber(ARGV[own + 5]), false)

@@ -1,0 +1,82 @@
+"""An admit request on a cluster whose subject and limit subject are on two nodes: one call to each.
+
+The limit subject's node is asked first for its buckets, then the subject's for sanctions, what is the subject's own,
+and offences, which depend on what the first has said. What the second refuses gives back what the first has taken. A
+subject that is known to be sanctioned is asked about first, so that it takes nothing from others while the sanction
+lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.token_buckets import Bucket
+from fraiseql_guard.stores.ledger import with_tokens
+from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, StoreError
+from fraiseql_guard.stores.redis.admit_codec import Part, admit_arguments, evaluation, first_key
+from fraiseql_guard.stores.redis.client import Command, ScriptCall, pack
+from fraiseql_guard.stores.redis.namespace import Namespace
+
+Send = Callable[[AdmitRequest, ScriptCall], Awaitable[AdmitResult]]
+
+_REMEMBERED: Final = 1_000
+"""Subjects that were sanctioned when they were last asked about."""
+
+
+class TwoSlots:
+    """Settles requests by two calls of admit.lua, whose digest is ``sha``; ``send`` makes one of them. ``adjust`` is
+    RedisStore.adjust."""
+
+    def __init__(
+        self, send: Send, adjust: Callable[[Adjustment], Awaitable[object]], sha: str, namespace: Namespace
+    ) -> None:
+        self._send = send
+        self._adjust = adjust
+        self._sha = sha
+        self._namespace = namespace
+        self._sanctioned: Lru[tuple[str, str], None] = Lru(_REMEMBERED)
+
+    async def admit(self, request: AdmitRequest) -> AdmitResult:
+        """RedisStore.admit. StoreError if one of the two calls fails."""
+        if self._sanctioned.holds(request.subject.key):
+            alone = AdmitRequest(request.subject, exempt=request.exempt, enforced=request.enforced)
+            found = await self._ask(alone, admit_arguments(alone))
+            if found.sanction is not None:
+                return found
+            self._sanctioned.pop(request.subject.key)
+        # 1. The buckets.
+        charges = tuple(charge for charge in request.charges if not charge.own)
+        payer = AdmitRequest(request.pays, charges)
+        paid = await self._ask(payer, admit_arguments(payer, binding=False))
+        # 2. All else. An override of the limits has replaced what is paid beside it.
+        beside = paid.admitted and paid.override_seconds is None
+        own = tuple(charge for charge in request.charges if charge.own) if beside else ()
+        rest = replace(request, charges=own, limit_subject=None, call=None)
+        if not paid.admitted and request.awaits(paid.buckets):
+            rest.abuse = None
+        told = await self._ask(rest, admit_arguments(rest, refused=not paid.admitted))
+        if paid.admitted and not told.admitted:
+            await self._give_back(request.pays, paid.buckets)
+        if told.sanction is not None:
+            self._sanctioned.put(request.subject.key, None)
+            return told
+        told.buckets = (*paid.buckets, *told.buckets)
+        told.override_seconds = paid.override_seconds
+        return told
+
+    async def _give_back(self, payer: Subject, buckets: Sequence[Bucket]) -> None:
+        given = tuple([with_tokens(bucket.charge, -bucket.charge.tokens) for bucket in buckets])
+        with suppress(StoreError):  # what cannot be given back stays paid
+            await self._adjust(Adjustment(payer, given))
+
+    def _ask(self, request: AdmitRequest, arguments: Sequence[Part]) -> Awaitable[AdmitResult]:
+        def command() -> Command:
+            return evaluation(self._sha, request, self._namespace, arguments)
+
+        key = first_key(request, arguments, self._namespace)
+        return self._send(request, ScriptCall(self._sha, pack(command()), key, command, self._namespace.name))
