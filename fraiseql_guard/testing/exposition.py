@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # prometheus_client's parser renames a counter without _total, such as fraiseql_graphql_queries_success.
 _SAMPLE = re.compile(r"(?P<name>[a-z_A-Z]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r'\b([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
 class Sample(NamedTuple):

@@ -40,7 +40,7 @@ _KEY_PLACE: Final = rf"(user:[A-Za-z0-9._@-]{{1,200}}|address:{_OCTET}(\.{_OCTET
 _KEY: Final = rf"^({_KEY_PART}|{_KEY_PLACE}\+({_KEY_PART}|{_KEY_PLACE}))(\+({_KEY_PART}|{_KEY_PLACE}))*$"
 """Keys as lists have them. The reader also takes IPv6 addresses, users of a stated issuer and other characters."""
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
-_LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+_LINES: Final = r"^[\t\n\r ]*[^\x00-\x20\x7f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 """Text of several lines."""
 _NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """What a JSON Schema can say of printable text. The reader refuses everything else that Unicode calls not printable."""
