@@ -10,7 +10,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit, Rate
+from fraiseql_guard.core.token_buckets import Bucket, Burst, Charge, Limit, Rate, charges_of
 from fraiseql_guard.stores import (
     AdmitRequest,
     AdmitResult,
@@ -21,6 +21,7 @@ from fraiseql_guard.stores import (
     StoreError,
 )
 from fraiseql_guard.stores.limits import OVERRIDE
+from fraiseql_guard.stores.protocol import Adjustment
 from tests.stores.conftest import Bench, ManualClock, ask
 from tests.stores.test_failover import Watcher
 from tests.support.redis_cluster import RedisCluster
@@ -108,6 +109,66 @@ async def test_an_override_is_the_keys_and_stands_for_what_is_paid_beside(bench:
     assert [each.subject for each in (await bench.store.limits.page(10)).items] in ([ALICE, ACME], [ACME, ALICE])
     await bench.store.limits.clear(ACME)
     assert left(await bench.store.admit(of(ALICE, TWO, fixed, BESIDE))) == [1, 2, 2]
+
+
+async def test_all_windows_of_a_rate_are_the_keys(bench: Bench) -> None:
+    windows = charges_of(Rate((Limit(5, 60), Limit(3, 3600))), "default", Burst(0))
+    beside = tuple([replace(each, bucket=f"{each.key}*", fixed=True, own=True) for each in windows])
+    assert [left(await bench.store.admit(of(each, *windows, *beside))) for each in (ALICE, BOB, BOB)] == [
+        [4, 2, 4, 2],
+        [3, 1, 4, 2],
+        [2, 0, 3, 1],
+    ]
+    refused = await bench.store.admit(of(ALICE, *windows, *beside))
+    assert left(refused)[:2] == [2, 0], "all or nothing"
+    assert [bucket.charge.policy for bucket in refused.buckets if bucket.retry_after_seconds] == ["default-hour"]
+    await bench.store.limits.set(ACME, Rate((Limit(9, 60), Limit(2, 3600))), 0, 60)
+    assert [left(await bench.store.admit(of(each, *windows, *beside))) for each in (ALICE, BOB)] == [[8, 1], [7, 0]]
+    assert not (await bench.store.admit(of(ALICE, *windows, *beside))).admitted
+
+
+async def test_what_is_adjusted_later_is_the_keys_or_the_subjects_own(bench: Bench) -> None:
+    await bench.store.admit(of(ALICE, TWO, BESIDE))
+    (bucket,) = await bench.store.adjust(Adjustment(ACME, (replace(TWO, tokens=-1),)))
+    assert round(bucket.remaining) == 2
+    (bucket,) = await bench.store.adjust(Adjustment(ALICE, (replace(BESIDE, tokens=1),)))
+    assert round(bucket.remaining) == 1
+    assert left(await bench.store.admit(of(BOB, TWO, BESIDE))) == [1, 2]
+    assert left(await bench.store.admit(of(ALICE, TWO, BESIDE))) == [0, 0]
+
+
+async def test_who_waits_for_a_key_commits_no_offence(bench: Bench) -> None:
+    abuse = replace(ABUSE, offences=1)
+    await bench.store.admit(of(BOB, replace(TWO, tokens=2)))
+    wait = (await bench.store.admit(of(ALICE))).buckets[0].retry_after_seconds
+    assert (await bench.store.admit(of(ALICE, abuse=abuse, patience_seconds=wait + 1))).imposed is None
+    refused = await bench.store.admit(of(ALICE, abuse=abuse, patience_seconds=wait / 2))
+    assert refused.imposed is not None
+    assert refused.imposed.sanction.subject == ALICE
+
+
+async def test_who_waits_for_a_bucket_beside_the_key_commits_none_either(bench: Bench) -> None:
+    request = of(ALICE, TWO, replace(BESIDE, tokens=3), abuse=replace(ABUSE, offences=1), patience_seconds=7200)
+    assert (await bench.store.admit(request)).admitted
+    for _ in range(2):
+        refused = await bench.store.admit(request)
+        assert (refused.admitted, refused.imposed) == (False, None)
+    # What was refused has taken nothing.
+    assert left(await bench.store.admit(of(BOB))) == [0]
+    # Where a guard further outside has paid from the key, what is paid beside is left.
+    rest = replace(request, charges=(BESIDE,), patience_seconds=0.0, call=None)
+    assert (await bench.store.admit(rest)).imposed is not None
+
+
+async def test_a_reset_fills_the_buckets_of_keys_and_leaves_their_overrides(bench: Bench) -> None:
+    for _ in range(3):
+        await bench.store.admit(of(ALICE, TWO, BESIDE))
+    await bench.store.reset()
+    assert left(await bench.store.admit(of(ALICE, TWO, BESIDE))) == [1, 2]
+    await bench.store.limits.set(ACME, Rate((Limit(9, 60), Limit(4, 3600))), 0, 60)
+    await bench.store.admit(of(ALICE, TWO, BESIDE))
+    await bench.store.reset()
+    assert left(await bench.store.admit(of(ALICE, TWO, BESIDE))) == [8, 3]
 
 
 @pytest.mark.redis

@@ -9,7 +9,6 @@ lasts.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -33,7 +32,7 @@ class TwoSlots:
     RedisStore.adjust."""
 
     def __init__(
-        self, send: Send, adjust: Callable[[Adjustment], Awaitable[object]], sha: str, namespace: Namespace
+        self, send: Send, adjust: Callable[[Adjustment], Awaitable[Sequence[Bucket]]], sha: str, namespace: Namespace
     ) -> None:
         self._send = send
         self._adjust = adjust
@@ -51,6 +50,9 @@ class TwoSlots:
             self._sanctioned.pop(request.subject.key)
         # 1. The buckets.
         charges = tuple(charge for charge in request.charges if not charge.own)
+        if not charges:  # a guard further outside has paid them
+            rest = replace(request, limit_subject=None, call=None)
+            return await self._ask(rest, admit_arguments(rest))
         payer = AdmitRequest(request.pays, charges)
         paid = await self._ask(payer, admit_arguments(payer, binding=False))
         # 2. All else. An override of the limits has replaced what is paid beside it.
@@ -61,7 +63,7 @@ class TwoSlots:
             rest.abuse = None
         told = await self._ask(rest, admit_arguments(rest, refused=not paid.admitted))
         if paid.admitted and not told.admitted:
-            await self._give_back(request.pays, paid.buckets)
+            paid.buckets = await self._given_back(request.pays, paid.buckets)
         if told.sanction is not None:
             self._sanctioned.put(request.subject.key, None)
             return told
@@ -69,10 +71,14 @@ class TwoSlots:
         told.override_seconds = paid.override_seconds
         return told
 
-    async def _give_back(self, payer: Subject, buckets: Sequence[Bucket]) -> None:
+    async def _given_back(self, payer: Subject, buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
+        """The buckets once they have got back what was taken; as they are if that fails."""
         given = tuple([with_tokens(bucket.charge, -bucket.charge.tokens) for bucket in buckets])
-        with suppress(StoreError):  # what cannot be given back stays paid
-            await self._adjust(Adjustment(payer, given))
+        try:
+            now = await self._adjust(Adjustment(payer, given))
+        except StoreError:
+            return tuple(buckets)
+        return tuple([replace(bucket, remaining=each.remaining) for bucket, each in zip(buckets, now, strict=True)])
 
     def _ask(self, request: AdmitRequest, arguments: Sequence[Part]) -> Awaitable[AdmitResult]:
         def command() -> Command:
