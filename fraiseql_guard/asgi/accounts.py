@@ -64,10 +64,11 @@ class Accounts:
     def charges(self, ctx: RequestContext, tokens: int, points: int) -> tuple[Charge, ...]:
         """What the app would take: tokens of the main buckets, and points of the cost budget. Empty if nothing is
         counted."""
-        charges = self._admission.further_charges(ctx, tokens)
-        if points and self._budgets is not None and self._admission.counts(ctx):
+        bills = self._admission.bills
+        charges = bills.further(ctx, tokens)
+        if points and self._budgets is not None and bills.counts(ctx):
             charges += self._budgets.further(ctx, points)
-        return self._admission.with_beside(ctx, charges)
+        return bills.with_beside(ctx, charges)
 
     async def take(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitResult:
         """Take all of these, or none."""

@@ -81,7 +81,7 @@ def _behind_others(runtime: Runtime, room: WaitingRoom, ctx: RequestContext) -> 
         return None
     dues = [
         sum(line[charge.key])
-        for charge in runtime.admission.charges(ctx)
+        for charge in runtime.admission.bills.of_passed(ctx)
         if charge.key in (line := room.line_of(subject_of(ctx, charge)))
     ]
     return max(dues, default=None)
@@ -152,7 +152,7 @@ def _awaited(runtime: Runtime, ctx: RequestContext, due: float) -> Awaited:
     """What a request waits for that is due then."""
     buckets = ctx.buckets if ctx.unpaid else ()
     charges = [max(buckets, key=lambda bucket: bucket.retry_after_seconds).charge] if buckets else None
-    charge = (charges or runtime.admission.charges(ctx))[0]
+    charge = (charges or runtime.admission.bills.of_passed(ctx))[0]
     return Awaited(subject_of(ctx, charge), charge.key, due, charge.tokens / charge.rate)
 
 

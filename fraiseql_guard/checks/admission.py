@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.checks.app_documents import AppDocuments
+from fraiseql_guard.checks.bills import Bills
 from fraiseql_guard.checks.cost_budgets import refuse_budget
-from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, paid_beside, refuse, unpayable
+from fraiseql_guard.checks.rate_limits import is_lenient, refuse, unpayable
 from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
@@ -51,9 +52,8 @@ PASSED: Final = Decision(None)
 class Admission:
     """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
 
-    What usual requests ask is remembered here, for as long as the settings in force are. ``configured`` are the
-    settings before any override (RateLimits). ``beside``: the keys that limits are for may be chosen at will, so that
-    their callers pay beside (:func:`paid_beside`).
+    What usual requests ask is remembered here, for as long as the settings in force are. ``configured``, ``rules`` and
+    ``beside``: Bills.
     """
 
     def __init__(
@@ -76,34 +76,27 @@ class Admission:
         self._modes = modes
         self.refused_lately = refusals.knows
         """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
-        self._rates = RateLimits(settings, configured, rules)
-        self._beside = beside
+        self.bills: Final = Bills(settings, configured, rules, mode=modes[Protection.RATE_LIMIT], beside=beside)
         self._sanctions = Sanctions(settings, modes)
-        self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
-        self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
         self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
         self._enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
         self._usual: Lru[Hashable, AdmitRequest] = Lru(_MOST_REQUESTS)
 
     def remembered(self, ctx: RequestContext) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
-        if not self._charging or (ctx.token_pending and not ctx.socket) or self._rates.free(ctx):
+        if (ctx.token_pending and not ctx.socket) or not self.bills.counts(ctx):
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
         if ctx.rules is not None and ctx.rules.spares:
             return None  # admit() knows which buckets pay
-        bucket = self._remembered(ctx, self._main_charges(ctx), ctx.keyed)
+        bucket = self._remembered(ctx, self.bills.main(ctx), ctx.keyed)
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_wait(self, ctx: RequestContext) -> float | None:
         """How long the caller's main buckets are short, as far as this process still knows. Nothing is counted."""
-        bucket = self._refusals.find(ctx.subject, self._main_charges(ctx), counts=False, pays=ctx.keyed)
+        bucket = self._refusals.find(ctx.subject, self.bills.main(ctx), counts=False, pays=ctx.keyed)
         return None if bucket is None else bucket.retry_after_seconds
-
-    def charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
-        """What a request that passed the checks would pay; empty if nothing is counted."""
-        return self._bill(ctx, None) if self.counts(ctx) else ()
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
         """The question whether a caller is still blocked, to be asked before the body is read.
@@ -135,8 +128,8 @@ class Admission:
     async def _admit_special(self, ctx: RequestContext, denial: Denial | None) -> Decision:
         """The same for a request that is not usual, or that a check has denied."""
         # What does the request cost, and can that ever be paid?
-        free = self._rates.free(ctx)
-        charges = () if free else self._bill(ctx, denial)
+        free = self.bills.free(ctx)
+        charges = () if free else self.bills.of(ctx, denial)
         if (impossible := unpayable(charges)) is not None:
             return Decision(impossible)
         if ctx.payers and charges and not is_lenient(denial):
@@ -169,15 +162,6 @@ class Admission:
             if not admitted:
                 drawn.give_back()
 
-    def further_charges(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
-        """What the app takes for a request that it works on: so many tokens more from its main buckets. Empty where
-        nothing is counted. What is paid beside is not among it (:meth:`with_beside`)."""
-        return () if not tokens or not self.counts(ctx) else self._rates.further(ctx, tokens)
-
-    def counts(self, ctx: RequestContext) -> bool:
-        """Whether a request is counted at all."""
-        return self._charging and not self._rates.free(ctx)
-
     def further_request(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitRequest:
         """The question to the store whether there is room for what the app takes. That there is none is no offence."""
         return AdmitRequest(
@@ -206,7 +190,7 @@ class Admission:
         )
         request = self._usual.get(key)
         if request is None:
-            charges = self._charges(ctx, None) if self._charging else ()
+            charges = self.bills.of(ctx, None)
             if unpayable(charges) is not None:
                 return None
             request = self._request(ctx, None, charges)
@@ -223,7 +207,7 @@ class Admission:
             return True
         if ctx.keyed is not None and self.refused_lately(ctx.keyed.key):
             return True
-        return (ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx)
+        return (ctx.allow_listed or ctx.private_peer) and self.bills.free(ctx)
 
     def conclude(
         self, ctx: RequestContext, request: AdmitRequest, result: AdmitResult, denial: Denial | None = None
@@ -247,26 +231,6 @@ class Admission:
         """Verify no more than a few tokens of a refused address (Authentication)."""
         if ctx.identity is None and self._modes[refusal.owner] is Mode.ENFORCE:
             self._blocked.note(ctx.address_subject, refusal)
-
-    def _bill(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
-        """All charges of a request that is not free: those of the rate limits, and those that checks have added."""
-        # A limit that is only watched keeps no offence of another protection from being counted.
-        if not self._charging or (denial is not None and not self._limiting):
-            return ()
-        return self._charges(ctx, denial)
-
-    def _charges(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
-        charges = self._rates.bill(ctx, denial)
-        if denial is None and ctx.charges:
-            charges = (*charges, *ctx.charges)
-        return charges if is_lenient(denial) else self.with_beside(ctx, charges)
-
-    def with_beside(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> tuple[Charge, ...]:
-        """These charges, and what the caller pays beside them where keys may be chosen at will."""
-        return charges + paid_beside(ctx.subject, charges) if self._beside and ctx.keyed is not None else charges
-
-    def _main_charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
-        return self.with_beside(ctx, self._rates.main_charges(ctx))
 
     @property
     def size_bytes(self) -> int:
