@@ -19,7 +19,7 @@ SETTINGS = settings_of(query_timeout=10, mutation_timeout=20)
 
 def request(kind: str | None = "query", *, operation: bool = True, express_seconds: float | None = None):
     measured = SimpleNamespace(kind=kind) if kind else None
-    return SimpleNamespace(operation=operation, measured=measured, express_seconds=express_seconds)
+    return SimpleNamespace(operation=operation, measured=measured, express_seconds=express_seconds, rule=None)
 
 
 @pytest.mark.parametrize(
