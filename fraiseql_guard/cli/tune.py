@@ -22,13 +22,13 @@ from fraiseql_guard.operations.explain import Explanation, explain
 from fraiseql_guard.operations.log_analysis.log_line import LogFilter, moment
 from fraiseql_guard.operations.log_analysis.usage import LogUsage
 from fraiseql_guard.operations.operator.interface import Switch
-from fraiseql_guard.operations.tuning.advice import advise, assignments
+from fraiseql_guard.operations.operator.setting_overrides import setting_overrides
+from fraiseql_guard.operations.operator.switches import control_of
 from fraiseql_guard.operations.tuning.charts import svg
-from fraiseql_guard.operations.tuning.costs import compare_costs
 from fraiseql_guard.operations.tuning.documents import NamedDocument, documents_at
-from fraiseql_guard.operations.tuning.report import TuningResult, as_json, as_text, fitting_costs
+from fraiseql_guard.operations.tuning.report import as_json, as_text, fitting_costs
 from fraiseql_guard.operations.tuning.reporting import report_of
-from fraiseql_guard.operations.tuning.usage_report import UsageReport, from_json
+from fraiseql_guard.operations.tuning.result import TuningResult, tuning_of
 
 _REASON = "recommended by fraiseql-guard tune"
 
@@ -74,8 +74,7 @@ def tune(
     with exit_on_error():
         seconds = seconds_of(lasts)
         documents = documents_at(check) if check is not None else []
-        settings, report, notes = _from_logs(logs, since, until) if logs else _from_fleet(url)
-        found = _result(report, settings, notes)
+        settings, found = _from_logs(logs, since, until) if logs else _from_fleet(url, checks=check is not None)
         if svg_folder is not None:
             _write_pictures(found, svg_folder)
         refused = list(_refused(documents, settings, found, schema))
@@ -86,15 +85,15 @@ def tune(
             _print_refused(refused, checked=len(documents))
         if apply:
             _apply(found, seconds, lasts=lasts, url=url, acting_as=acting_as, quiet=json_)
-    if refused or not report.requests:
+    if refused or not found.requests:
         raise typer.Exit(REFUSED)
 
 
 # --- what was seen ----------------------------------------------------------------------------------------------------
 
 
-def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, UsageReport, list[str]]:
-    """The settings of this environment, and what the logs say."""
+def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, TuningResult]:
+    """The settings of this environment, and what the logs say beside them."""
     now = datetime.now(UTC)
     wanted = LogFilter(since=moment(since, now) if since else "", until=moment(until, now) if until else "")
     usage = LogUsage()
@@ -110,43 +109,30 @@ def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, 
             f"no line of {usage.lines:,} carries measures. They stand in http.request lines: "
             f"{name_of('access_log')} must be all or sampled, and {name_of('log_measures')} true"
         )
-    return Settings.load(), report_of([usage.table]), notes
+    settings = Settings.load()
+    return settings, tuning_of(report_of([usage.table]), settings, notes)
 
 
-def _from_fleet(url: str | None) -> tuple[Settings, UsageReport, list[str]]:
-    """The settings in force, and what the workers say."""
+def _from_fleet(url: str | None, *, checks: bool) -> tuple[Settings, TuningResult]:
+    """What the workers say, and the settings in force if documents are to be measured by them."""
 
-    async def look(fleet: FleetConnection) -> tuple[Settings, UsageReport, list[str]]:
-        usage = await fleet.operator.usage()
+    async def look(fleet: FleetConnection) -> tuple[Settings, TuningResult]:
+        found = await fleet.operator.limits_advice()
+        if not checks:
+            return Settings.load(), found
         rows = await fleet.operator.config() if url is not None else ()
-        switches = await fleet.operator.switches()
-        settings = _in_force({str(row["option"]): row["value"] for row in rows}, switches)
-        notes = []
-        if usage.workers < usage.of_workers:
-            notes.append(
-                f"{usage.of_workers - usage.workers} of {usage.of_workers} workers tell of no request: they have "
-                "served none since their start, or are of an older version"
-            )
-        return settings, from_json(usage.report), notes
+        configured = {str(row["option"]): row["value"] for row in rows}
+        return _in_force(configured, await fleet.operator.switches()), found
 
     return ask(url, look)
 
 
 def _in_force(configured: Mapping[str, object], switches: Sequence[Switch]) -> Settings:
     """This environment's settings with what the workers are configured with, and with what was set on them."""
-    settings = Settings.load()
     given: dict[str, Any] = {
         option: value for option, value in configured.items() if option in CHANGEABLE and value not in (None, "")
     }
-    options = {row.name: row.option for row in VARIABLES}
-    given |= {options[each.name]: each.value for each in switches if each.kind == "setting" and each.name in options}
-    return settings.override(**given) if given else settings
-
-
-def _result(report: UsageReport, settings: Settings, notes: list[str]) -> TuningResult:
-    limits = advise(report, settings)
-    values = assignments(limits, settings)
-    return TuningResult(report=report, limits=limits, costs=compare_costs(report, settings), values=values, notes=notes)
+    return setting_overrides(control_of(switches)).applied_to(Settings.load().override(**given))
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------
