@@ -111,7 +111,7 @@ def labels() -> None:
 
 def header_lines() -> None:
     """The lines that tell a limit are written each time."""
-    uncached("asgi.replies", "_constant")
+    uncached("asgi.limit_headers", "_constant")
 
 
 class _LoopTimers:
