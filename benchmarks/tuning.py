@@ -26,10 +26,9 @@ from fraiseql_guard import Guard
 from fraiseql_guard.core.settings import VARIABLES, Settings
 from fraiseql_guard.operations.log_analysis.log_line import LogFilter
 from fraiseql_guard.operations.log_analysis.usage import LogUsage
-from fraiseql_guard.operations.tuning.advice import advise, assignments
-from fraiseql_guard.operations.tuning.costs import compare_costs
-from fraiseql_guard.operations.tuning.report import TuningResult, as_text
+from fraiseql_guard.operations.tuning.report import as_text
 from fraiseql_guard.operations.tuning.reporting import report_of
+from fraiseql_guard.operations.tuning.result import TuningResult, tuning_of
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.corpus.loading import Case, load
 
@@ -249,11 +248,7 @@ def tuned(log: Path, **options: Any) -> TuningResult:
     with log.open("rb") as lines:
         usage.read((line.rstrip(b"\n") for line in lines), LogFilter())
     settings = Settings.load({}, **options)
-    report = report_of([usage.table])
-    limits = advise(report, settings)
-    return TuningResult(
-        report=report, limits=limits, costs=compare_costs(report, settings), values=assignments(limits, settings)
-    )
+    return tuning_of(report_of([usage.table]), settings)
 
 
 def by_option(values: Mapping[str, str]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from fraiseql_guard.core.signals import ADMIN_RULES_FILE, WITH_MODE
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
 from fraiseql_guard.operations.fleet.rules_file import RulesFile
-from fraiseql_guard.operations.fleet.setting_overrides import SettingOverrides, setting_overrides
 from fraiseql_guard.operations.operator.closing_order import read_order
+from fraiseql_guard.operations.operator.setting_overrides import SettingOverrides, setting_overrides
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.overrides import (
     CLEAR_CACHES,

@@ -12,7 +12,7 @@ import typer
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.operations.document_audit import AuditedOperation, DocumentAudit, audit_documents
+from fraiseql_guard.operations.document_audit import AuditedOperation, DocumentAudit, audit_documents, operations_in
 
 _SHOWN: Final[Mapping[str, str]] = {
     "depth": "max_query_depth",
@@ -22,6 +22,7 @@ _SHOWN: Final[Mapping[str, str]] = {
     "tokens": "max_tokens",
 }
 """Columns, and the limits whose numbers stand in them."""
+WITHOUT_NAME: Final = "(without a name)"
 _COLUMNS: Final = ("operation", "kind", *_SHOWN, "verdict", "where")
 
 
@@ -49,9 +50,8 @@ def audit(
     in Python) and what Relay's compiler has written. Fragments may stand in other files.
     """
     with exit_on_error():
-        found = audit_documents(paths, Settings.load(), schema=schema, variables=_variables(variables))
-        if not found.operations:
-            raise ValueError(f"{', '.join(map(str, paths))}: no document was found. Accepted: {_ACCEPTED}")
+        settings, given = Settings.load(), _variables(variables)
+        found = audit_documents(operations_in(paths), settings, schema=schema, variables=given)
     shown = [each for each in found.operations if not (over and each.passes)]
     if as_json:
         print_json(
@@ -61,9 +61,6 @@ def audit(
         print_rows(_COLUMNS, list(map(_row, shown)), none="All would pass.")
         _summarize(found, exact=schema is not None)
     raise typer.Exit(0 if not found.refused and not found.unreadable else REFUSED)
-
-
-_ACCEPTED: Final = "a manifest, .graphql files, sources with tagged texts, or a folder of them"
 
 
 def _variables(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
@@ -81,10 +78,11 @@ def _variables(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
 
 def _row(each: AuditedOperation) -> tuple[object, ...]:
     numbers = (f"{each.limits[option]:.0f}" if option in each.limits else None for option in _SHOWN.values())
-    return (each.operation or "(without a name)", each.kind, *numbers, _verdict(each), each.place)
+    return (each.operation or WITHOUT_NAME, each.kind, *numbers, verdict(each), each.place)
 
 
-def _verdict(each: AuditedOperation) -> str:
+def verdict(each: AuditedOperation) -> str:
+    """What the guard answers an operation with, in a few words."""
     if each.passes:
         return "passes"
     if each.limit is not None and each.actual is not None:

@@ -14,9 +14,9 @@ from fraiseql_guard.core.settings import Settings, warnings
 from fraiseql_guard.core.surroundings import warnings_of
 from fraiseql_guard.identity.claims import any_audience
 from fraiseql_guard.operations.fleet.rules_file import with_rules
-from fraiseql_guard.operations.fleet.setting_overrides import setting_overrides
 from fraiseql_guard.operations.operator import configuration
-from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
+from fraiseql_guard.operations.operator.setting_overrides import setting_overrides
+from fraiseql_guard.operations.operator.switches import control_of
 
 
 def config(
@@ -62,8 +62,7 @@ async def _fleet_rows(fleet: FleetConnection) -> Sequence[Mapping[str, Any]]:
     """The settings that the other side was started with, with those in their place that operators have overridden."""
     rows, switches = await fleet.operator.config(), await fleet.operator.switches()
     # The same reading as in a worker: of two overrides of one setting, the same one counts.
-    entries = [Override(OverrideKind(each.kind), each.name, value=each.value) for each in switches]
-    held = setting_overrides(Overrides(entries=tuple(entries))).options
+    held = setting_overrides(control_of(switches)).options
     return [
         {**row, "value": held[row["option"]], "source": "override"} if row["option"] in held else row for row in rows
     ]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fraiseql_guard.cli.audit_documents import WITHOUT_NAME, verdict
 from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, ask
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.log_files import read_logs
@@ -17,18 +18,23 @@ from fraiseql_guard.cli.render import print_command, print_json, print_line
 from fraiseql_guard.cli.set_all import set_all
 from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, name_of
-from fraiseql_guard.graphql.cost.schema import SchemaTable, load_schema
-from fraiseql_guard.operations.explain import Explanation, explain
+from fraiseql_guard.graphql.cost.schema import load_schema
+from fraiseql_guard.operations.document_audit import (
+    UNREADABLE,
+    AppOperations,
+    AuditedOperation,
+    audit_documents,
+    operations_in,
+)
 from fraiseql_guard.operations.log_analysis.log_line import LogFilter, moment
 from fraiseql_guard.operations.log_analysis.usage import LogUsage
 from fraiseql_guard.operations.operator.interface import Switch
-from fraiseql_guard.operations.tuning.advice import advise, assignments
+from fraiseql_guard.operations.operator.setting_overrides import setting_overrides
+from fraiseql_guard.operations.operator.switches import control_of
 from fraiseql_guard.operations.tuning.charts import svg
-from fraiseql_guard.operations.tuning.costs import compare_costs
-from fraiseql_guard.operations.tuning.documents import NamedDocument, documents_at
-from fraiseql_guard.operations.tuning.report import TuningResult, as_json, as_text, fitting_costs
+from fraiseql_guard.operations.tuning.report import as_json, as_text, fitting_costs
 from fraiseql_guard.operations.tuning.reporting import report_of
-from fraiseql_guard.operations.tuning.usage_report import UsageReport, from_json
+from fraiseql_guard.operations.tuning.result import TuningResult, tuning_of
 
 _REASON = "recommended by fraiseql-guard tune"
 
@@ -55,8 +61,8 @@ def tune(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Documents of a deploy: a manifest, a .graphql file, or a folder of them. Ends with 1 if the limits "
-            "in force or the recommended ones would refuse one.",
+            help="Documents of a deploy, found as audit finds them: a manifest, a .graphql file, or a folder of an "
+            "app's sources. Ends with 1 if the limits in force or the recommended ones would refuse one.",
         ),
     ] = None,
     schema: Annotated[
@@ -73,28 +79,27 @@ def tune(
     """
     with exit_on_error():
         seconds = seconds_of(lasts)
-        documents = documents_at(check) if check is not None else []
-        settings, report, notes = _from_logs(logs, since, until) if logs else _from_fleet(url)
-        found = _result(report, settings, notes)
+        documents = operations_in([check]) if check is not None else AppOperations()
+        settings, found = _from_logs(logs, since, until) if logs else _from_fleet(url, checks=check is not None)
         if svg_folder is not None:
             _write_pictures(found, svg_folder)
-        refused = list(_refused(documents, settings, found, schema))
+        refused = list(_refused(documents, settings, found.values, schema)) if check is not None else []
         if json_:
-            print_json({**as_json(found), "refused": refused})
+            print_json({**as_json(found), "refused": [_refused_as_json(*each) for each in refused]})
         else:
             _print(found, lasts=lasts, url=url, applies=apply)
-            _print_refused(refused, checked=len(documents))
+            _print_refused(refused, checked=len(documents.operations))
         if apply:
             _apply(found, seconds, lasts=lasts, url=url, acting_as=acting_as, quiet=json_)
-    if refused or not report.requests:
+    if refused or not found.requests:
         raise typer.Exit(REFUSED)
 
 
 # --- what was seen ----------------------------------------------------------------------------------------------------
 
 
-def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, UsageReport, list[str]]:
-    """The settings of this environment, and what the logs say."""
+def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, TuningResult]:
+    """The settings of this environment, and what the logs say beside them."""
     now = datetime.now(UTC)
     wanted = LogFilter(since=moment(since, now) if since else "", until=moment(until, now) if until else "")
     usage = LogUsage()
@@ -110,43 +115,30 @@ def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, 
             f"no line of {usage.lines:,} carries measures. They stand in http.request lines: "
             f"{name_of('access_log')} must be all or sampled, and {name_of('log_measures')} true"
         )
-    return Settings.load(), report_of([usage.table]), notes
+    settings = Settings.load()
+    return settings, tuning_of(report_of([usage.table]), settings, notes)
 
 
-def _from_fleet(url: str | None) -> tuple[Settings, UsageReport, list[str]]:
-    """The settings in force, and what the workers say."""
+def _from_fleet(url: str | None, *, checks: bool) -> tuple[Settings, TuningResult]:
+    """What the workers say, and the settings in force if documents are to be measured by them."""
 
-    async def look(fleet: FleetConnection) -> tuple[Settings, UsageReport, list[str]]:
-        usage = await fleet.operator.usage()
+    async def look(fleet: FleetConnection) -> tuple[Settings, TuningResult]:
+        found = await fleet.operator.limits_advice()
+        if not checks:
+            return Settings.load(), found
         rows = await fleet.operator.config() if url is not None else ()
-        switches = await fleet.operator.switches()
-        settings = _in_force({str(row["option"]): row["value"] for row in rows}, switches)
-        notes = []
-        if usage.workers < usage.of_workers:
-            notes.append(
-                f"{usage.of_workers - usage.workers} of {usage.of_workers} workers tell of no request: they have "
-                "served none since their start, or are of an older version"
-            )
-        return settings, from_json(usage.report), notes
+        configured = {str(row["option"]): row["value"] for row in rows}
+        return _in_force(configured, await fleet.operator.switches()), found
 
     return ask(url, look)
 
 
 def _in_force(configured: Mapping[str, object], switches: Sequence[Switch]) -> Settings:
     """This environment's settings with what the workers are configured with, and with what was set on them."""
-    settings = Settings.load()
     given: dict[str, Any] = {
         option: value for option, value in configured.items() if option in CHANGEABLE and value not in (None, "")
     }
-    options = {row.name: row.option for row in VARIABLES}
-    given |= {options[each.name]: each.value for each in switches if each.kind == "setting" and each.name in options}
-    return settings.override(**given) if given else settings
-
-
-def _result(report: UsageReport, settings: Settings, notes: list[str]) -> TuningResult:
-    limits = advise(report, settings)
-    values = assignments(limits, settings)
-    return TuningResult(report=report, limits=limits, costs=compare_costs(report, settings), values=values, notes=notes)
+    return setting_overrides(control_of(switches)).applied_to(Settings.load().override(**given))
 
 
 # --- what is printed --------------------------------------------------------------------------------------------------
@@ -182,30 +174,36 @@ def _write_pictures(found: TuningResult, folder: Path) -> None:
 
 
 def _refused(
-    documents: Sequence[NamedDocument], settings: Settings, found: TuningResult, schema: Path | None
-) -> Iterator[Mapping[str, object]]:
-    """Each document that is refused: by the limits in force, or by the recommended ones."""
-    if not documents:
-        return
-    table: SchemaTable | None = load_schema(schema)
-    recommended = settings.override(**_by_option(found.values)) if found.values else settings
-    for each in documents:
-        for whose, limits in (("in force", settings), ("recommended", recommended)):
-            refusal = _verdict(each, limits, table).refusal
-            if refusal is not None:
-                yield {
-                    "name": each.name,
-                    "where": each.where,
-                    "limits": whose,
-                    "code": refusal.code,
-                    "limit": refusal.limit,
-                    "actual": refusal.actual,
-                }
-                break
+    documents: AppOperations, settings: Settings, values: Mapping[str, str], schema: Path | None
+) -> Iterator[tuple[str, AuditedOperation]]:
+    """Each operation that is refused or cannot be read, with the limits that refuse it: in force, or recommended."""
+    table = load_schema(schema)
+    passing: set[tuple[str, str, str]] = set()
+    for each in audit_documents(documents, settings, schema=table).operations:
+        if each.passes:
+            passing.add(_identity(each))
+        else:
+            yield "in force", each
+    recommended = settings.override(**_by_option(values)) if values else settings
+    for each in audit_documents(documents, recommended, schema=table).operations:
+        if not each.passes and _identity(each) in passing:
+            yield "recommended", each
 
 
-def _verdict(document: NamedDocument, settings: Settings, table: SchemaTable | None) -> Explanation:
-    return explain(document.text, settings, schema=table)
+def _identity(each: AuditedOperation) -> tuple[str, str, str]:
+    return each.operation, each.place, each.query_hash
+
+
+def _refused_as_json(limits: str, each: AuditedOperation) -> Mapping[str, object]:
+    return {
+        "name": each.operation,
+        "where": each.place,
+        "limits": limits,
+        "code": each.code,
+        "detail": each.detail,
+        "limit": each.limit,
+        "actual": each.actual,
+    }
 
 
 def _by_option(values: Mapping[str, str]) -> Mapping[str, str]:
@@ -213,12 +211,13 @@ def _by_option(values: Mapping[str, str]) -> Mapping[str, str]:
     return {options[variable]: value for variable, value in values.items()}
 
 
-def _print_refused(refused: Sequence[Mapping[str, object]], *, checked: int) -> None:
-    for each in refused:
-        numbers = f" ({each['actual']} of {each['limit']})" if each["actual"] is not None else ""
-        print_line(
-            f"refused by the limits {each['limits']}: {each['name']} in {each['where']}: {each['code']}{numbers}"
-        )
+def _print_refused(refused: Sequence[tuple[str, AuditedOperation]], *, checked: int) -> None:
+    for limits, each in refused:
+        name = each.operation or WITHOUT_NAME
+        if each.code == UNREADABLE:
+            print_line(f"cannot be read: {name} in {each.place}: {each.detail}")
+        else:
+            print_line(f"refused by the limits {limits}: {name} in {each.place}: {verdict(each)}")
     if checked and not refused:
         print_line(f"All {checked} documents pass, with the limits in force and with the recommended ones.")
 

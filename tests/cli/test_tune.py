@@ -131,7 +131,10 @@ def test_a_deploy_that_the_recommended_limits_would_refuse(log, tmp_path):
     (tmp_path / "parts.gql").write_text("fragment Parts on C { c { d { ...More } } } fragment More on D { e }")
     done = tune(log, "--check", tmp_path)
     assert done.exit_code == 1
-    assert f"refused by the limits recommended: Deep in {tmp_path}/pages/deep.graphql: QUERY_TOO_DEEP" in done.output
+    assert (
+        f"refused by the limits recommended: Deep in {tmp_path}/pages/deep.graphql:1: QUERY_TOO_DEEP: 5 of 3"
+        in done.output
+    )
     refused = json.loads(tune(log, "--check", tmp_path, "--json").output)["refused"]
     assert [(each["name"], each["actual"]) for each in refused] == [("Deep", 5)]
     done = tune(log, "--check", tmp_path, env={"FRAISEQL_MAX_QUERY_DEPTH": "4"})
@@ -145,9 +148,24 @@ def test_a_manifest(log, tmp_path):
     assert (done.exit_code, done.output.count("refused by")) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("a.graphql", "query {"), ("a.json", "[]"), ("a.graphql", "type A { b: C }")]
-)
+def test_what_audit_finds_is_checked(log, tmp_path):
+    (tmp_path / "page.tsx").write_text(f"const page = gql`{DEEP}`")
+    (tmp_path / "page.py").write_text(f'page = gql("""{SHALLOW}""")')
+    refused = json.loads(tune(log, "--check", tmp_path, "--json").output)["refused"]
+    assert [(each["name"], each["limits"], each["limit"]) for each in refused] == [("Deep", "recommended", 3)]
+
+
+def test_what_cannot_be_read_does_not_pass(log, tmp_path):
+    (tmp_path / "a.graphql").write_text("query {\n")
+    (tmp_path / "b.graphql").write_text(f"{SHALLOW} query Lost {{ a {{ ...Nowhere }} }}")
+    done = tune(log, "--check", tmp_path)
+    assert done.exit_code == 1
+    assert f"cannot be read: (without a name) in {tmp_path}/a.graphql:1: it is not GraphQL" in done.output
+    assert f"cannot be read: Lost in {tmp_path}/b.graphql:1: no fragment Nowhere" in done.output
+    assert "refused by" not in done.output
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.json", "[]"), ("a.graphql", "type A { b: C }"), ("a.graphql", "")])
 def test_what_is_no_document_is_named(log, tmp_path, name, text):
     (tmp_path / name).write_text(text)
     done = tune(log, "--check", tmp_path / name)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.schema import SchemaSource, load_schema
-from fraiseql_guard.operations.document_audit.source_files import operations_in
+from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.operations.document_audit.source_files import AppOperations
 from fraiseql_guard.operations.explain import ExplainedRefusal, Explanation, explain
 
 UNREADABLE: Final = "UNREADABLE"
@@ -63,19 +62,18 @@ class DocumentAudit:
 
 
 def audit_documents(
-    paths: Iterable[Path],
+    found: AppOperations,
     settings: Settings,
     *,
-    schema: SchemaSource | None = None,
+    schema: SchemaSource | SchemaTable | None = None,
     variables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> DocumentAudit:
-    """Measure all operations in files and folders by the limits of the settings.
+    """Measure all operations that were found by the limits of the settings.
 
     ``variables`` are those that an operation is sent with, by its name; sizes that other variables give are assumed as
-    for a request without them. OSError or ValueError for a path that cannot be read, SettingsError for a schema.
+    for a request without them. SettingsError for a schema.
     """
     table = load_schema(schema)
-    found = operations_in(paths)
     audited = [_unreadable("", "", str(place), reason) for place, reason in found.unreadable]
     largest: dict[str, tuple[float, float, str]] = {}
     for each in found.operations:

@@ -24,6 +24,7 @@ _GRAPHQL: Final = frozenset({".graphql", ".gql"})
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _SKIPPED: Final = frozenset({"node_modules", "dist", "build", "coverage", "venv", "site-packages"})
 """Folders of a project that hold what others wrote, or what was built of the rest. Hidden ones are skipped as well."""
+_ACCEPTED: Final = "a manifest, .graphql files, sources with tagged texts, or a folder of them"
 _COMPILED: Final = "__generated__"
 """The folders that Relay's compiler writes."""
 _READERS: Final[Mapping[str, Callable[[str], Iterable[EmbeddedText]]]] = {
@@ -42,7 +43,9 @@ class AppOperations:
 
 
 def operations_in(paths: Iterable[Path]) -> AppOperations:
-    """All operations in files and folders. A file that is named itself must be readable: OSError, ValueError."""
+    """All operations in files and folders. A file that is named itself must be readable: OSError, ValueError; the
+    latter also if there is nothing in them."""
+    paths = list(paths)
     found = AppOperations()
     definitions: list[SourceDefinition] = []
     sent: list[SourceOperation] = []
@@ -56,6 +59,8 @@ def operations_in(paths: Iterable[Path]) -> AppOperations:
     # What a compiler or a manifest says is sent comes before what stands in the sources.
     assembled = (each for each in with_fragments(definitions) if not each.name or each.name not in compiled)
     found.operations = [*sent, *assembled]
+    if not found.operations and not found.unreadable:
+        raise ValueError(f"{', '.join(map(str, paths))}: no document was found. Accepted: {_ACCEPTED}")
     return found
 
 

@@ -30,7 +30,7 @@ from fraiseql_guard.core.expiry import expiry_of
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
-from fraiseql_guard.operations.fleet.setting_overrides import options_of
+from fraiseql_guard.operations.operator.setting_overrides import options_of
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
 
 ACTOR: Final = "overrides file"

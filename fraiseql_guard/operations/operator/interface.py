@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from fraiseql_guard.core.live_facts import LiveFacts
+from fraiseql_guard.operations.tuning.result import TuningResult
 
 BLOCK_SECONDS: Final = 3_600.0
 """An operator's block lasts this long unless another duration is given."""
@@ -238,19 +239,6 @@ class Worker:
     """None of a worker of an older version."""
     counts_alone: bool = False
     """Whether /metrics shows this process alone, although it may have neighbours (PROMETHEUS_MULTIPROC_DIR)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What the requests of all living workers have asked for, since half a day to a day or their start.
-
-    ``report`` is in the form of operations/tuning/usage_report.py: distributions for each limit and tier, and
-    operations."""
-
-    workers: int
-    """Workers that tell of it."""
-    of_workers: int
-    report: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -550,8 +538,9 @@ class Operator(Protocol):
         """Workers, switches, sanctions, and what deserves a look."""
         ...
 
-    async def usage(self) -> Usage:
-        """What requests ask for, of all workers together: what limits can be tuned by."""
+    async def limits_advice(self) -> TuningResult:
+        """For each limit what the requests of all living workers ask for, since half a day to a day or the workers'
+        start; what it refuses, and which value would fit."""
         ...
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:

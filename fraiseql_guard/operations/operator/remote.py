@@ -104,7 +104,7 @@ class RemoteOperator:
     distrust = _request(Operator.distrust)
     document = _request(Operator.document)
     status = _request(Operator.status)
-    usage = _request(Operator.usage)
+    limits_advice = _request(Operator.limits_advice)
     offenders = _request(Operator.offenders)
     refusals = _request(Operator.refusals)
     why = _request(Operator.why)

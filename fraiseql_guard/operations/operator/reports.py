@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,15 +21,11 @@ from fraiseql_guard.operations.operator.interface import (
     Refusal,
     Status,
     Switch,
-    Usage,
     Worker,
 )
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import iso_time, read_action, read_refusal
 from fraiseql_guard.operations.operator.switches import switches_of
-from fraiseql_guard.operations.tuning.usage_report import UsageReport
-from fraiseql_guard.operations.tuning.usage_report import as_json as write_usage
-from fraiseql_guard.operations.tuning.usage_report import from_json as read_usage
 from fraiseql_guard.stores.fleet import RECENT_SIZE
 from fraiseql_guard.stores.overrides import OverrideKind
 from fraiseql_guard.stores.protocol import StoreError
@@ -107,22 +102,6 @@ class Reports:
         if self._apart is None:
             self._apart = counting_apart(self._deps.settings) or ""
         return self._apart
-
-    async def usage(self) -> Usage:
-        """Operator.usage."""
-        beats = await self._deps.heartbeats()
-        total, workers = UsageReport(), 0
-        for beat in beats:
-            if beat.usage is None:  # no request yet, or an older version
-                continue
-            try:
-                total.merge(read_usage(beat.usage))
-            except ValueError:
-                self._deps.store.unreadable.note(KeyFamily.HEARTBEATS, beat.worker.id, "tells of usage in another form")
-                continue
-            workers += 1
-            await asyncio.sleep(0)
-        return Usage(workers=workers, of_workers=len(beats), report=write_usage(total))
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:
         """Operator.offenders."""

@@ -34,9 +34,9 @@ from fraiseql_guard.operations.operator.interface import (
     Sockets,
     Status,
     Switch,
-    Usage,
 )
 from fraiseql_guard.operations.operator.route import Route
+from fraiseql_guard.operations.tuning.result import TuningResult
 
 USER = Field("user_id", f.TEXT, "A verified user (the token's sub).")
 WHERE = Field("ip_address", f.ADDRESS, "An address or a network.")
@@ -254,8 +254,9 @@ ROUTES: Final[tuple[Route, ...]] = (
         calls="status", result=Status,
     ),
     Route(
-        method="GET", path="/usage", does="What requests ask for, of all workers together, for fraiseql-guard tune.",
-        calls="usage", result=Usage,
+        method="GET", path="/limits-advice",
+        does="For each limit what requests ask for, what it refuses, and which value would fit.",
+        calls="limits_advice", result=TuningResult,
     ),
     Route(
         method="GET", path="/offenders", does="Who was refused most in the last five minutes.",

@@ -14,6 +14,7 @@ from fraiseql_guard.operations.operator.documents import Documents, Remembered
 from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.operations.operator.lift_all import RETRY_SECONDS, LiftAll
 from fraiseql_guard.operations.operator.limits import AllowListing, LimitActions
+from fraiseql_guard.operations.operator.limits_advising import LimitsAdvising
 from fraiseql_guard.operations.operator.own_connections import OwnConnections
 from fraiseql_guard.operations.operator.reports import Reports
 from fraiseql_guard.operations.operator.sockets import SocketActions
@@ -62,7 +63,7 @@ class StoreOperator:
         self.documents, self.document = documents.documents, documents.document
         self.trust, self.distrust = documents.trust, documents.distrust
         self.status, self.offenders, self.config = reports.status, reports.offenders, reports.config
-        self.usage = reports.usage
+        self.limits_advice = LimitsAdvising(deps).limits_advice
         self.refusals, self.why, self.actions = reports.refusals, reports.why, reports.actions
 
 

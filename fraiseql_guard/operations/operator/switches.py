@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Final
@@ -113,6 +113,14 @@ def switches_of(control: Overrides) -> Sequence[Switch]:
         for each in control.entries
         if each.kind in kinds
     ]
+
+
+def control_of(switches: Iterable[Switch]) -> Overrides:
+    """The control set of such overrides: the reverse of :func:`switches_of`, for what asks from a distance."""
+    entries = [
+        Override(_KINDS[each.kind].entry, each.name, value=each.value) for each in switches if each.kind in _KINDS
+    ]
+    return Overrides(entries=tuple(entries))
 
 
 def _kind(kind: str) -> _Kind:

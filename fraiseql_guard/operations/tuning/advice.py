@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.token_buckets import Limit, Rate
+from fraiseql_guard.operations.tuning.histogram import Histogram, histogram
+from fraiseql_guard.operations.tuning.limit_advice import PRESENT, QUANTILES, RECOMMENDED, Effect, LimitAdvice
 from fraiseql_guard.operations.tuning.measures import MEASURES, Measure
 from fraiseql_guard.operations.tuning.sketch import QuantileSketch, summary
 from fraiseql_guard.operations.tuning.usage import SHARED_BY
@@ -33,54 +34,6 @@ _MINUTE: Final = 60
 _LEAST_RATE: Final = 10
 _RATE_HEADROOM: Final = 2
 _RATE_REASON: Final = "twice what all callers but three stay below, or all but 0.1 % of their minutes: use has its days"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What a value of a limit would refuse: requests (at most so many), and operations and callers of those that are
-    known (at least so many)."""
-
-    requests: int
-    share: float
-    operations: int | None
-    callers: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitAdvice:
-    """One limit: what was seen, what its value would refuse, and which one is recommended.
-
-    ``recommended`` is None where too little was seen, and ``why`` says so. ``numbers`` are in the unit of the option.
-    """
-
-    option: str
-    tier: str = ""
-    """Whose rate it is, among those of the option ``tiers``."""
-    title: str
-    unit: str
-    present: float
-    shown: str
-    """The present value as it is written."""
-    recommended: float | None
-    value: str
-    """The recommended value as it is written in a variable; empty without one."""
-    why: str
-    distribution: Mapping[str, Mapping[str, float]]
-    """n, p50, p99, p99.9 and max: of all, and by tier."""
-    bins: tuple[tuple[float, int], ...] = field(default=(), repr=False)
-    """Numbers with their counts, for a picture."""
-    at_present: Effect
-    as_recommended: Effect | None = None
-
-    @property
-    def variable(self) -> str:
-        """The environment variable of the limit."""
-        return name_of(self.option)
-
-    @property
-    def changes(self) -> bool:
-        """Whether another value than the present one is recommended."""
-        return self.recommended is not None and self.value != self.shown
 
 
 def round_up(number: float) -> int:
@@ -110,17 +63,21 @@ def _limit(measure: Measure, report: UsageReport, settings: Settings) -> LimitAd
 
     why = _too_little(report, use.ordinary.total)
     found = None if why else _fitting(use, measure)
+    distribution = {name: _in_units(sketch, scale) for name, sketch in _by_tier(use.by_tier, everything)}
+    value, shown = "" if found is None else _written(found), _written(present)
     return LimitAdvice(
         option=measure.option,
+        variable=name_of(measure.option),
         title=measure.title,
         unit=measure.unit,
         present=present,
-        shown=_written(present),
+        shown=shown,
         recommended=found,
-        value="" if found is None else _written(found),
+        value=value,
+        sets="" if value == shown else value,
         why=why or _reason(use, measure, everything, found or 0),
-        distribution={name: _in_units(sketch, scale) for name, sketch in _by_tier(use.by_tier, everything)},
-        bins=tuple([(number / scale, count) for number, count in everything.bins()]),
+        distribution=distribution,
+        histogram=_histogram(everything, scale, distribution["all"], present, found),
         at_present=effect(present),
         as_recommended=None if found is None else effect(found),
     )
@@ -183,7 +140,7 @@ def _rates(report: UsageReport, settings: Settings) -> Iterator[LimitAdvice]:
         found = _rate_of(tier, settings)
         # A rate without a window of a minute says nothing about minutes.
         if found is not None and (limit := _a_minute(found[1])) is not None:
-            yield _rate(tier, use, found[0], found[1], limit)
+            yield _rate(tier, use, found[0], found[1], limit, settings)
 
 
 def _rate_of(tier: str, settings: Settings) -> tuple[str, Rate] | None:
@@ -195,7 +152,7 @@ def _rate_of(tier: str, settings: Settings) -> tuple[str, Rate] | None:
     return None if option is None or rate is None else (option, rate)
 
 
-def _rate(tier: str, use: RateSummary, option: str, present: Rate, limit: Limit) -> LimitAdvice:
+def _rate(tier: str, use: RateSummary, option: str, present: Rate, limit: Limit, settings: Settings) -> LimitAdvice:
     def effect(tokens: float) -> Effect:
         over = use.peaks.above(tokens)
         share = over / use.peaks.total if use.peaks.total else 0.0
@@ -204,18 +161,24 @@ def _rate(tier: str, use: RateSummary, option: str, present: Rate, limit: Limit)
     enough = use.peaks.total >= ENOUGH_MINUTES
     found = max(_LEAST_RATE, round_up(_RATE_HEADROOM * _fitting_rate(use))) if enough else None
     few = f"too few minutes to say: {use.peaks.total} of callers were seen, and {ENOUGH_MINUTES} are needed"
+    value = "" if found is None else _with_minute(present, found)
+    numbers = _in_units(use.peaks, 1)
+    changed = value not in ("", str(present))
+    whole = _tiers_with(settings, {tier: value}) if option == "tiers" else value
     return LimitAdvice(
         option=option,
+        variable=name_of(option),
         tier=tier if option == "tiers" else "",
         title=f"Requests of a caller in 60 seconds: {tier}",
         unit="a minute",
         present=limit.tokens,
         shown=str(present),
         recommended=found,
-        value="" if found is None else _with_minute(present, found),
+        value=value,
+        sets=whole if changed else "",
         why=_RATE_REASON if enough else few,
-        distribution={tier: _in_units(use.peaks, 1)},
-        bins=tuple([(float(number), count) for number, count in use.peaks.bins()]),
+        distribution={tier: numbers},
+        histogram=_histogram(use.peaks, 1, numbers, limit.tokens, found),
         at_present=effect(limit.tokens),
         as_recommended=None if found is None else effect(found),
     )
@@ -233,18 +196,17 @@ def _with_minute(rate: Rate, tokens: int) -> str:
 
 def assignments(advice: Iterable[LimitAdvice], settings: Settings) -> Mapping[str, str]:
     """The values to set, by variable: of every limit for which another value than the present one is recommended."""
-    found: dict[str, str] = {}
-    tiers = {name: str(each) for name, each in settings.tiers.items()}
-    for each in advice:
-        if not each.changes:
-            continue
-        # The tiers have one variable together.
-        if each.tier:
-            tiers[each.tier] = each.value
-            found[each.variable] = ",".join(f"{name}={rate}" for name, rate in tiers.items())
-        else:
-            found[each.variable] = each.value
-    return found
+    changing = [each for each in advice if each.changes]
+    found = {each.variable: each.sets for each in changing}
+    # The tiers have one variable together.
+    tiers = {each.tier: each.value for each in changing if each.tier}
+    return {**found, name_of("tiers"): _tiers_with(settings, tiers)} if tiers else found
+
+
+def _tiers_with(settings: Settings, changed: Mapping[str, str]) -> str:
+    """The variable of the tiers, with other rates for some of them."""
+    rates = {**{name: str(each) for name, each in settings.tiers.items()}, **changed}
+    return ",".join(f"{name}={rate}" for name, rate in rates.items())
 
 
 def _fitting_rate(rate: RateSummary) -> int:
@@ -264,6 +226,15 @@ def _by_tier(by_tier: Mapping[str, QuantileSketch], everything: QuantileSketch) 
     yield "all", everything
     if len(by_tier) > 1:
         yield from sorted(by_tier.items())
+
+
+def _histogram(
+    sketch: QuantileSketch, scale: int, numbers: Mapping[str, float], present: float, recommended: float | None
+) -> Histogram:
+    marks = {name: numbers[name] for name in QUANTILES} | {PRESENT: present}
+    if recommended is not None:
+        marks[RECOMMENDED] = recommended
+    return histogram([(number / scale, count) for number, count in sketch.bins()], marks)
 
 
 def _in_units(sketch: QuantileSketch, scale: int) -> Mapping[str, float]:

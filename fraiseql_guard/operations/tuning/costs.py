@@ -20,6 +20,21 @@ _MOST_POINTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DearOperation:
+    """One operation: how often it came, and its medians. ``callers`` are four at most."""
+
+    name: str
+    query_hash: str
+    requests: int
+    callers: int
+    points: int
+    database_count: int
+    """Its requests with statements."""
+    database_us: int
+    """Their time in microseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CostAdvice:
     """How well points tell what operations take of the database.
 
@@ -32,7 +47,7 @@ class CostAdvice:
     why: str
     fitting: Mapping[str, int]
     value: str
-    dearest: Sequence[OperationSummary]
+    dearest: Sequence[DearOperation]
     """The operations that have taken the most of the database, or of points where its time is not known."""
 
 
@@ -55,12 +70,24 @@ def compare_costs(report: UsageReport, settings: Settings, *, top: int = 10) -> 
         why=why,
         fitting=fitting,
         value=",".join(f"{name}={points}" for name, points in written.items()),
-        dearest=sorted(report.operations.values(), key=_taken, reverse=True)[:top],
+        dearest=[_dear(each) for each in sorted(report.operations.values(), key=_taken, reverse=True)[:top]],
     )
 
 
 def _taken(operation: OperationSummary) -> tuple[int, int]:
     return operation.database_count * operation.database_us, operation.requests * operation.points
+
+
+def _dear(each: OperationSummary) -> DearOperation:
+    return DearOperation(
+        name=each.name,
+        query_hash=each.query_hash,
+        requests=each.requests,
+        callers=each.callers,
+        points=each.points,
+        database_count=each.database_count,
+        database_us=each.database_us,
+    )
 
 
 def _fitting(report: UsageReport) -> Mapping[str, int]:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.operations.tuning.advice import Effect, LimitAdvice
 from fraiseql_guard.operations.tuning.charts import strip
-from fraiseql_guard.operations.tuning.costs import CostAdvice
-from fraiseql_guard.operations.tuning.usage_report import OperationSummary, UsageReport
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningResult:
-    """What was seen and what follows. ``values`` are those to set, by variable; ``notes`` say what is missing."""
-
-    report: UsageReport
-    limits: Sequence[LimitAdvice]
-    costs: CostAdvice
-    values: Mapping[str, str]
-    notes: Sequence[str] = ()
+from fraiseql_guard.operations.tuning.costs import CostAdvice, DearOperation
+from fraiseql_guard.operations.tuning.limit_advice import Effect, LimitAdvice
+from fraiseql_guard.operations.tuning.result import TuningResult
 
 
 def as_json(found: TuningResult) -> dict[str, Any]:
     """Everything as JSON data."""
-    report = found.report
     return {
-        "requests": report.requests,
-        "callers": report.callers.estimate(),
-        "began_at": report.began_at,
-        "ended_at": report.ended_at,
-        "operations": len(report.operations),
+        "requests": found.requests,
+        "callers": found.callers,
+        "began_at": found.began_at,
+        "ended_at": found.ended_at,
+        "operations": found.operations,
         "notes": list(found.notes),
         "limits": [_limit_as_json(each) for each in found.limits],
         "costs": {
@@ -63,9 +51,8 @@ def _limit_as_json(each: LimitAdvice) -> dict[str, Any]:
 
 def as_text(found: TuningResult) -> Iterator[str]:
     """The lines of a terminal."""
-    report = found.report
-    span = f" in {_span(report.seconds)}" if report.seconds else ""
-    yield f"{report.requests:,} GraphQL requests of {report.callers.estimate():,} callers{span}"
+    span = f" in {_span(found.seconds)}" if found.seconds else ""
+    yield f"{found.requests:,} GraphQL requests of {found.callers:,} callers{span}"
     yield from (f"note: {note}" for note in found.notes)
     for each in found.limits:
         yield ""
@@ -120,20 +107,14 @@ def _costs(costs: CostAdvice) -> Iterator[str]:
     yield from map(_operation, costs.dearest)
 
 
-def _operation(each: OperationSummary) -> str:
+def _operation(each: DearOperation) -> str:
     time = f"{each.database_us / 1000:,.1f}" if each.database_count else "-"
     name = each.name or "(without a name)"
     return f"   {each.requests:>9,} {_callers(each):>7} {each.points:>9,} {time:>9}  {name} {each.query_hash[:12]}"
 
 
-def _callers(each: OperationSummary) -> str:
+def _callers(each: DearOperation) -> str:
     return "4+" if each.callers >= 4 else str(each.callers)
-
-
-def commands(found: TuningResult, *, lasts: str, prefix: Sequence[str]) -> Iterator[Sequence[str]]:
-    """The words of the commands that set what is recommended, each for a while."""
-    for variable, value in found.values.items():
-        yield (*prefix, "set", variable, value, "--for", lasts)
 
 
 def fitting_costs(costs: CostAdvice) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fraiseql_guard import Settings
-from fraiseql_guard.operations.document_audit import AuditedOperation, DocumentAudit, audit_documents
+from fraiseql_guard.operations.document_audit import AuditedOperation, DocumentAudit, audit_documents, operations_in
 
 SETTINGS = Settings.load({}, max_query_depth=4, max_query_complexity=200)
 SCHEMA = """
@@ -26,7 +26,7 @@ def audited(folder: Path, files: Mapping[str, str], *named: str, **options: obje
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
     paths = [folder / name for name in named] or [folder]
-    return audit_documents(paths, SETTINGS, schema=SCHEMA, **options)  # type: ignore[arg-type]
+    return audit_documents(operations_in(paths), SETTINGS, schema=SCHEMA, **options)  # type: ignore[arg-type]
 
 
 def by_name(found: DocumentAudit) -> dict[str, AuditedOperation]:

@@ -77,7 +77,7 @@ CALLS = {
     "distrust": ("../x",),
     "document": ("../blocks",),
     "status": (),
-    "usage": (),
+    "limits_advice": (),
     "offenders": (),
     "refusals": (),
     "why": ("../blocks",),

@@ -1,5 +1,6 @@
 // What the console shows: from the API's values to tiles, charts and tables.
 
+import { Advice } from "./advice.js";
 import { byId, make, reconcile, setText } from "./dom.js";
 import { Chart } from "./charts.js";
 import * as format from "./format.js";
@@ -23,7 +24,7 @@ const TILES = [
 const UNKNOWN = "?";
 const WITH_MODE = new Set(["rate_limit", "auth", "query_limits", "timeout"]);
 
-/** `act` is what its buttons do: lift, blockThis, takeBack, closeSocket, clearLimit and why, each called with an item; and `turn`, when another page is wanted. */
+/** `act` is what its buttons do: lift, blockThis, takeBack, closeSocket, clearLimit, setValue and why, each called with an item; and `turn`, when something else is to be shown. */
 export class Board {
   constructor(act) {
     this.charts = new Map();
@@ -48,10 +49,11 @@ export class Board {
     this.switches = lists.switches(act);
     this.workers = lists.workers();
     this.actions = lists.actions();
+    this.advice = new Advice(act);
   }
 
   /** Show what has been answered; a list that was not is left as it was. */
-  show({ status, blocks, offenders, refusals, sockets, limits, actions }) {
+  show({ status, blocks, offenders, refusals, sockets, limits, actions, advice }) {
     if (status) this.#status(status);
     const alone = status?.alone;
     this.#list(this.blocks, alone ? alone.blocks : blocks?.items);
@@ -65,6 +67,7 @@ export class Board {
     if (sockets) setText(byId("sockets-about"), lists.socketsAbout(sockets));
     this.#list(this.limits, limits?.items);
     this.#list(this.actions, actions?.items);
+    this.advice.show(advice);
   }
 
   #list(table, items) {

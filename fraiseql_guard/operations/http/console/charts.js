@@ -83,7 +83,8 @@ export class Chart {
 
 const said = ({ say, values }) => say(values[STEPS - 1]);
 
-function shape(tag, attributes) {
+/** A new element of a picture. */
+export function shape(tag, attributes) {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   return node;

@@ -17,6 +17,7 @@ const FEEDS = {
   sockets: "sockets?count=50",
   limits: "rate-limits",
   actions: "actions?count=15",
+  advice: () => board.advice.path,
 };
 const SESSION_UNTIL = "fraiseql-guard session until"; // no secret: only whether it is worth asking
 const A_TOKEN = /^[\x21-\x7e]+$/;
@@ -33,7 +34,8 @@ async function poll() {
   clearTimeout(timer);
   asking = true;
   const names = Object.keys(FEEDS);
-  const answers = await Promise.allSettled(Object.values(FEEDS).map((feed) => look(typeof feed === "string" ? feed : feed())));
+  const paths = Object.values(FEEDS).map((feed) => (typeof feed === "string" ? feed : feed()));
+  const answers = await Promise.allSettled(paths.map((path) => (path === null ? undefined : look(path))));
   asking = false;
   if (answers.some(({ reason }) => reason instanceof Ended)) {
     ended();

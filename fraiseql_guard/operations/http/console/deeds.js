@@ -7,7 +7,8 @@ import { numbers } from "./lists.js";
 
 const TOLD_MS = 8_000;
 const LOOK_MS = 1_000;
-const LASTS = [[900, "15 minutes"], [3600, "an hour"], [14_400, "4 hours"], [86_400, "a day"], [604_800, "a week"]];
+const HOUR = 3600;
+const LASTS = [[900, "15 minutes"], [HOUR, "an hour"], [14_400, "4 hours"], [86_400, "a day"], [604_800, "a week"]];
 const SWITCHES = { mode: ["mode", "protection"], setting: ["settings", "variable"], document: ["document-blocks", "document"], operation: ["operation-blocks", "operation"] };
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:.]*)(\/\d{1,3})?$/i;
 
@@ -54,7 +55,7 @@ export function deeds({ refresh, ended }) {
   });
   for (const form of ["block", "limit"]) guessKind(form);
   for (const form of ["block", "limit", "mode"]) {
-    byId(`${form}-lasts`).append(...LASTS.map(([seconds, words]) => make("option", { value: seconds, selected: seconds === 3600 }, words)));
+    byId(`${form}-lasts`).append(...LASTS.map(([seconds, words]) => make("option", { value: seconds, selected: seconds === HOUR }, words)));
   }
 
   return {
@@ -66,6 +67,14 @@ export function deeds({ refresh, ended }) {
     },
     clearLimit: ({ target }, button) => attempt(() => change("DELETE", "rate-limits", { query: given(target) }), tell, button),
     closeSocket: ({ id }, button) => attempt(() => change("POST", "sockets/close", { body: { id } }), tell, button),
+    setValue: ({ variable, sets }, button, done) => {
+      const body = { variable, value: sets, duration_seconds: HOUR, reason: "recommended by the console" };
+      attempt(async () => {
+        const answer = await change("PUT", "settings", { body });
+        done();
+        return answer;
+      }, tell, button);
+    },
     blockThis: ({ target }) => fillBlock(target),
     why: ({ request_id: id }) => {
       byId("why-id").value = id;

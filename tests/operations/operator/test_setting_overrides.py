@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, name_of
-from fraiseql_guard.operations.fleet.setting_overrides import setting_overrides
+from fraiseql_guard.operations.operator.setting_overrides import setting_overrides
 from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 
 MODE, SETTING = OverrideKind.MODE, OverrideKind.SETTING
