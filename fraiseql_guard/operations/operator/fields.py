@@ -28,9 +28,11 @@ _ORIGINS: Final = (*(each.value for each in Origin), _ALL)
 
 _LONGEST_TEXT: Final = 255
 _LONGEST_VALUE: Final = 65_536
-_WINDOW: Final = r"[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|w|week|[1-9][0-9]{0,3}s)"
-_LIMIT: Final = rf"^{_WINDOW}([,+]{_WINDOW}){{0,7}}$"
-"""Several windows, none twice, which no pattern can say."""
+_REQUESTS: Final = "[1-9][0-9]{0,8}/"
+_WINDOW: Final = rf"{_REQUESTS}(s|second|m|min|minute|h|hour|d|day|w|week|[1-9][0-9]{{0,3}}s)"
+_LONGER: Final = rf"([,+]{_REQUESTS}(h|hour))?([,+]{_REQUESTS}(d|day))?([,+]{_REQUESTS}(w|week))?"
+_LIMIT: Final = rf"^({_WINDOW}|({_REQUESTS}(s|second)[,+])?{_REQUESTS}(m|min|minute){_LONGER})$"
+"""One window, or several that grow. The reader takes any, none twice."""
 _KEY_PART: Final = (
     r"(tenant:[!-$&-*,-~]{1,512}|claim:[!-$&-*,-~]{1,64}:[!-$&-*,-9;-~]{1,512}"
     r"|(header:[a-z0-9][a-z0-9-]{0,63}|function)#[0-9a-f]{24})"

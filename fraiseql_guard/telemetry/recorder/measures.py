@@ -22,11 +22,11 @@ MAX_NAME_CHARS: Final = 64
 def measures_of(ctx: RequestContext) -> dict[str, Any]:
     """What was measured of a GraphQL request that has ended, in numbers and short names.
 
-    ``caller`` tells subjects apart without naming them. ``code`` is why it was refused, or would be in monitor mode
-    (then ``enforced`` is false); ``used``, ``capacity`` and ``refill`` (tokens a second) are those of its main bucket.
-    What is not known is left out. All texts are such as a log line can show.
+    ``caller`` tells apart whose buckets requests take from, without naming them. ``code`` is why it was refused, or
+    would be in monitor mode (then ``enforced`` is false); ``used``, ``capacity`` and ``refill`` (tokens a second) are
+    those of its main bucket. What is not known is left out. All texts are such as a log line can show.
     """
-    found: dict[str, Any] = {"caller": ctx.subject.token, "tier": tier_of(ctx)}
+    found: dict[str, Any] = {"caller": ctx.limit_subject.token, "tier": tier_of(ctx)}
     measured = ctx.measured
     if measured is not None:
         found["kind"] = measured.kind

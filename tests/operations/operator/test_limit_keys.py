@@ -7,7 +7,7 @@ import pytest
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.limit_key import digest
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Rate
 from fraiseql_guard.operations.operator.interface import OperatorError, Target
 
 CHANGES = {signals.ADMIN_LIMIT.name, signals.ADMIN_LIMIT_CLEARED.name}
@@ -20,7 +20,7 @@ async def test_a_key_has_a_limit_of_its_own_for_a_while(make_operator, store) ->
     assert done.message == "The limit of key tenant:acme is 5/minute for 1 h."
     held = await store.limits.of(Subject("key", "tenant:acme"))
     assert held is not None
-    assert held.limit == Limit(5, 60)
+    assert held.rate == Rate.of(5, 60)
     assert [each.target for each in await operator.limits()] == [Target(key="tenant:acme")]
     assert not (await operator.set_limit(Target(key="tenant:acme"), "5/minute", duration_seconds=60)).changed
     assert (await operator.clear_limit(Target(key="tenant:acme"))).affected == 1

@@ -44,6 +44,16 @@ async def test_a_caller_is_told_apart_and_stays_the_same(guarded):
     assert len(set(callers)) == 3
 
 
+async def test_the_caller_is_whose_buckets_pay(guarded):
+    guard = guarded(jwt_secret=SECRET, rate_limit_key="claim:org")
+    callers = [
+        (await measured(guard, token=make_token(SECRET, sub=sub, org=org)))[MEASURES]["caller"]
+        for sub, org in (("alice", "acme"), ("bob", "acme"), ("alice", "other"))
+    ]
+    assert callers[0] == callers[1] != callers[2]
+    assert "acme" not in str(callers)
+
+
 @pytest.mark.parametrize("mode", ["monitor", "enforce"])
 async def test_what_is_refused_or_would_be_says_so(guarded, mode):
     guard = guarded(EchoApp(), mode=mode)
