@@ -21,6 +21,7 @@ from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
+from fraiseql_guard.asgi.sockets.send_watch import SendWatch
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
 from fraiseql_guard.asgi.waiting_room import Waiting
 from fraiseql_guard.checks.app_documents import AppDocuments
@@ -107,6 +108,7 @@ class AtWork:
     live: LiveConnections
     live_watch: LiveWatch
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
+    sends: PerLoop[SendWatch] = field(default_factory=lambda: PerLoop(SendWatch))
 
     def forget(self) -> None:
         """Count nothing as at work or open, and remember no token."""

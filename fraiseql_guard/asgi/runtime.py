@@ -24,6 +24,7 @@ from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
+from fraiseql_guard.asgi.sockets.send_watch import SendWatch
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
 from fraiseql_guard.asgi.waiting_room import WaitingRoom
 from fraiseql_guard.asgi.what_counts import WhatCounts
@@ -148,6 +149,7 @@ class Runtime:
     head_cache: RequestHeadCache
     books: Books
     timers: PerLoop[DeadlineTimers]
+    sends: PerLoop[SendWatch]
     neighbours: Neighbours
     mounts: MountPrefixes
     reader: Reader | None = None

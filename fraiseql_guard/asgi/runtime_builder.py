@@ -125,6 +125,7 @@ class _RuntimeBuilder:
             ),
             books=components.books,
             timers=at_work.timers,
+            sends=at_work.sends,
             neighbours=components.neighbours,
             mounts=components.mounts,
             host=components.host,

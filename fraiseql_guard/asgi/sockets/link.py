@@ -17,8 +17,9 @@ from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.dialects import Dialect
 from fraiseql_guard.asgi.sockets.registry import Ending
+from fraiseql_guard.asgi.sockets.send_watch import SendWatch
 from fraiseql_guard.core.context import RequestContext, first_lines
-from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import OVERLOADED, SLOW_CONSUMER, ClosingReason
 from fraiseql_guard.telemetry.trace import request_id
@@ -70,7 +71,7 @@ class LinkObserver(Protocol):
 class Link:
     """One socket. ``observer`` is set before anything is sent over it."""
 
-    __slots__ = ("_head", "_holder", "_saying", "_send_raw", "_sends", "_sent_with", "_watch", "client_gone", "closer",
+    __slots__ = ("_head", "_holder", "_saying", "_send_raw", "_sends", "_sent_with", "client_gone", "closer",
                  "closing_code", "ctx", "dialect", "ending", "loop", "observer", "opened_at", "phase", "reason",
                  "scope", "sent_bytes", "timers")  # fmt: skip
 
@@ -90,10 +91,9 @@ class Link:
         self.ending: Ending | None = None
         self.closing_code, self.reason = dialects.NORMAL, ClosingReason.APP
         self.closer: asyncio.Task[None] | None = None
-        self._sends: list[float] = []  # when each that is under way has begun, the oldest first
-        self._saying: list[asyncio.Task[None]] = []
+        self._sends: SendWatch = holder.runtime.sends.of(self.loop)
+        self._saying: tuple[asyncio.Task[None], ...] = ()
         self.sent_bytes = 0
-        self._watch: DeadlineTimer | None = None
         self._head = ctx.header_lines
         self._sent_with: tuple[Sequence[tuple[bytes, bytes]], Mapping[bytes, bytes]] | None = None
 
@@ -141,17 +141,14 @@ class Link:
         means that the client has left."""
         if self.client_gone:
             return
-        begun_at = self.loop.time()
         self.sent_bytes += len(message.get("text") or message.get("bytes") or b"")
-        self._sends.append(begun_at)
-        if self._watch is None:
-            self._watch_sends()
+        number = self._sends.begin(self)
         try:
             await self._send_raw(message)
         except Exception:  # noqa: BLE001 - each server has exceptions of its own
             self.client_left({"type": "websocket.disconnect", "code": 1006})
         finally:
-            self._sends.remove(begun_at)
+            self._sends.end(number)
 
     async def send_text(self, text: str) -> None:
         """Send a text of the guard's own."""
@@ -161,25 +158,28 @@ class Link:
     def say(self, text: str) -> None:
         """Send a text of the guard's own, beside everything else."""
         saying = self.loop.create_task(self.send_text(text))
-        self._saying.append(saying)
-        saying.add_done_callback(self._saying.remove)
+        self._saying += (saying,)
+        saying.add_done_callback(self._said)
+
+    def _said(self, saying: asyncio.Task[None]) -> None:
+        self._saying = tuple([each for each in self._saying if each is not saying])
 
     def hush(self) -> None:
         """Send nothing more of the guard's own."""
         for saying in self._saying:
             saying.cancel()
 
-    def _watch_sends(self) -> None:
-        oldest = self._sends[0] if self._sends else None
-        self._watch = None
-        if oldest is None or self.phase is Phase.OVER:
-            return
-        now = self.loop.time()
-        due = oldest + self.runtime.settings.socket_send_seconds
-        if now >= due and self.enforcing:
+    @property
+    def send_seconds(self) -> float:
+        """How long a send may take (SendingSocket)."""
+        return self.runtime.settings.socket_send_seconds
+
+    def end_slow(self) -> bool:
+        """End the socket, since a send takes too long (SendingSocket)."""
+        ends = self.is_over or self.enforcing
+        if ends:
             self.end(_SLOW)
-        else:
-            self._watch = self.timers.call_at(due if due > now else now + 1.0, self._watch_sends)
+        return ends
 
     @property
     def enforcing(self) -> bool:
