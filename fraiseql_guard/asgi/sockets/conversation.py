@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Sequence
+from typing import Final, Self
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -36,11 +36,12 @@ __all__ = ["Conversation", "RuntimeHolder"]
 class Conversation:
     """One socket whose upgrade was let pass. The app's answer to the upgrade goes through here, too.
 
-    ``scope`` names the dialect alone as its subprotocol; ``receive`` still has the ``websocket.connect``.
+    The app works on it within ``async with``. ``scope`` names the dialect alone as its subprotocol; ``receive`` still
+    has the ``websocket.connect``.
     """
 
     __slots__ = ("_app", "_inbound", "_inbox", "_initialization", "_link", "_operations", "_outbound", "_pulse",
-                 "_served", "_stops", "ctx")  # fmt: skip
+                 "_reader", "_served", "_stops", "ctx")  # fmt: skip
 
     def __init__(
         self,
@@ -65,24 +66,32 @@ class Conversation:
         self._stops = Stops(link, inbox, operations, self._served)
         self._inbound = Inbound(link, inbox, operations, outbound, self._initialization, self._pulse, self._stops)
 
-    async def run(self) -> None:
-        """Have the app serve the socket, until both are done with it."""
-        link = self._link
-        reader = link.loop.create_task(self._inbox.read())
+    async def __aenter__(self) -> Self:
+        self._reader = self._link.loop.create_task(self._inbox.read())
         self._initialization.show()
+        self._served.begin()
+        return self
+
+    def serve(self) -> Awaitable[None]:
+        """The app's work on the socket: awaited within ``async with``."""
+        return self._app(self._link.scope, self._inbound.receive, self._send)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        link = self._link
+        settled = self._served.returned(kind)
         try:
-            with self._served:
-                await self._app(link.scope, self._inbound.receive, self._send)
-            await self._served.leave()
+            if settled:
+                await self._served.leave()
         finally:
             try:
                 await link.closed()
                 if link.opened_at is not None and link.phase is Phase.OVER:
                     # A server may wait with the end of a closed connection until what the client has sent was taken.
-                    await asyncio.wait([reader], timeout=STEP_SECONDS)
+                    await asyncio.wait([self._reader], timeout=STEP_SECONDS)
             finally:
-                reader.cancel()
+                self._reader.cancel()
                 self._finish()
+        return settled
 
     # --- what the app says -------------------------------------------------------------------------------------------
 

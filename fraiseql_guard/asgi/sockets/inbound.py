@@ -93,9 +93,7 @@ class Inbound:
         inbox, link = self._inbox, self._link
         turn_to(link.ctx)
         try:
-            while inbox.front or inbox.disconnect is None:
-                if inbox.front:
-                    return inbox.front.pop(0)()
+            while (end := self._stops.take() or inbox.disconnect) is None:
                 arrived = inbox.take() if link.phase is not Phase.OVER else None
                 if arrived is None:
                     await inbox.wait()
@@ -106,6 +104,7 @@ class Inbound:
                     arrived.held.release()
                 if message is not None:
                     return message
+            return end
         except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
             runtime = link.runtime
             runtime.tell(runtime.recorder.fault, "sockets", error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,11 +32,11 @@ class Arrived:
 
 
 class Inbox:
-    """Reads messages one by one, the next one when the last was taken. What is put in front comes before messages that
-    wait. A client for whose message there is no memory for ten seconds is told to come back."""
+    """Reads messages one by one, the next one when the last was taken. A client for whose message there is no memory
+    for ten seconds is told to come back."""
 
-    __slots__ = ("_arrived", "_begun", "_discards", "_link", "_opened", "_paused", "_receive", "_waiter", "disconnect",
-                 "front")  # fmt: skip
+    __slots__ = ("_arrived", "_begun", "_discards", "_link", "_opened", "_paused", "_receive", "_waiter",
+                 "disconnect")  # fmt: skip
 
     def __init__(self, link: Link, receive: Receive) -> None:
         self._link = link
@@ -46,8 +45,6 @@ class Inbox:
         self._paused: asyncio.Future[None] | None = None  # the reader waits until a message is wanted
         self._waiter: asyncio.Future[None] | None = None  # the app waits for anything
         self._begun = self._opened = self._discards = False
-        self.front: list[Callable[[], Message]] = []
-        """What the app receives next, made when it takes it."""
         self.disconnect: Message | None = None
         """What the app receives at the end, again and again."""
 
@@ -126,7 +123,7 @@ class Inbox:
         return 0 if self._arrived is None else self._arrived.size
 
     def wait(self) -> asyncio.Future[None]:
-        """Done once something has come, or was put in front. One task waits at a time."""
+        """Done once something has come, or is to be looked at (:meth:`wake`). One task waits at a time."""
         if self._begun and not self._opened:
             self.open()
         waiter = self._waiter = self._link.loop.create_future()

@@ -44,18 +44,21 @@ _CLIENT_ERROR: Final = 400
 class Initialization:
     """Verifies the token of one socket's initialization, and shows its user to the app."""
 
-    __slots__ = ("_connection", "_link", "user")
+    __slots__ = ("_connection", "_link", "_user")
 
     def __init__(self, link: Link, connection: LiveConnection) -> None:
         self._link = link
         self._connection = connection
-        self.user = SocketUser()
+        self._user: SocketUser | None = None  # made where the guard authenticates
 
     def show(self) -> None:
         """Hand the app the user that the upgrade's head has named, if it has."""
-        link = self._link
-        if link.runtime.authenticates:
-            show_user(link.scope, self.user, link.ctx.identity)
+        if self._link.runtime.authenticates:
+            self._show(self._link.ctx.identity)
+
+    def _show(self, identity: Identity | None) -> None:
+        user = self._user = self._user or SocketUser()
+        show_user(self._link.scope, user, identity)
 
     async def passes(self, payload: Any, within: RequestContext | None) -> bool:
         """Whether the app may hear of it; else the socket is being ended."""
@@ -146,7 +149,7 @@ class Initialization:
         runtime = link.runtime
         runtime.live.add(self._connection)
         if runtime.authenticates:
-            show_user(link.scope, self.user, socket.identity)
+            self._show(socket.identity)
 
 
 def _ending(denial: Denial) -> Ending:

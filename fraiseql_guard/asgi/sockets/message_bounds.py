@@ -33,19 +33,16 @@ class MessageRate:
         return passes
 
 
-class MessageBounds:
+class MessageBounds(MessageRate):
     """The bounds of one socket's messages. ``now`` counts seconds."""
 
-    __slots__ = ("_rate",)
-
-    def __init__(self, now: float) -> None:
-        self._rate = MessageRate(now)
+    __slots__ = ()
 
     def text_of(self, message: Message, runtime: Runtime, now: float) -> bytes | Denial:
         """What a message holds, or why it is not read."""
         settings = runtime.settings
         limit, largest = settings.socket_messages, settings.max_message_bytes
-        if not self._rate.take(limit, now):
+        if not self.take(limit, now):
             return Denial(TOO_MANY_MESSAGES, detail=str(limit), limit=limit.tokens, retry_after_seconds=1.0)
         text = message.get("text")
         if not isinstance(text, str):

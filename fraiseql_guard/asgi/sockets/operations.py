@@ -94,7 +94,7 @@ class Operations:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._open: dict[str, Operation] = {}
-        self._stopping: dict[Operation, None] = {}
+        self._stopping: tuple[Operation, ...] = ()
         self.total = 0
         """How many there were."""
         self.events = 0
@@ -190,25 +190,26 @@ class Operations:
                 runtime = self._link.runtime
                 runtime.tell(runtime.recorder.disconnected)
         self._close(operation, _OK if operation.subscribes or operation.events else 0)
-        self._stopping[operation] = None
+        self._stopping += (operation,)
 
     def refuse(self, operation: Operation, status: int) -> None:
         """One is refused while the app works on it. What it holds is given back when the app has heard of it."""
         operation.failed = True
         self._close(operation, status)
-        self._stopping[operation] = None
+        self._stopping += (operation,)
 
     def released(self, operation: Operation) -> None:
         """The app has heard that one is over."""
-        self._stopping.pop(operation, None)
+        self._stopping = tuple([each for each in self._stopping if each is not operation])
         operation.release(self._link.runtime)
 
     def end_all(self) -> None:
         """The socket is over, and the app is done with it."""
         for operation in self:
             self.leave(operation)
-        for operation in list(self._stopping):
-            self.released(operation)
+        stopping, self._stopping = self._stopping, ()
+        for operation in stopping:
+            operation.release(self._link.runtime)
 
     def _close(self, operation: Operation, status: int) -> None:
         if self._open.get(operation.id) is operation:

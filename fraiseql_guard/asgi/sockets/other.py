@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -54,18 +54,21 @@ class OtherSocket:
         self._stopped = False
         self.ctx = ctx
 
-    async def run(self) -> None:
-        """Have the app serve the socket."""
-        self._app_task = task = asyncio.current_task()
-        try:
-            await self._app(self._scope, self._receive, self._send)
-        except asyncio.CancelledError:
-            if not self._stopped or task is None:
-                raise
-            task.uncancel()
-        finally:
-            self._ended.set()
-            self._record_end()
+    async def __aenter__(self) -> Self:
+        self._app_task = asyncio.current_task()
+        return self
+
+    def serve(self) -> Awaitable[None]:
+        """The app's work on the socket: awaited within ``async with``."""
+        return self._app(self._scope, self._receive, self._send)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._ended.set()
+        self._record_end()
+        if kind is not asyncio.CancelledError or not self._stopped or self._app_task is None:
+            return False
+        self._app_task.uncancel()
+        return True
 
     # --- messages -----------------------------------------------------------------------------------------------------
 

@@ -63,7 +63,8 @@ class Pulse:
             self._timer.cancel()
             self._timer = None
 
-    def _rung(self) -> None:
+    def __call__(self) -> None:
+        """The timer has rung."""
         self._timer = None
         self._look()
 
@@ -84,7 +85,7 @@ class Pulse:
             if self._timer is not None and self._timer.when() > following:
                 self.stop()
             if self._timer is None:  # else it rings sooner, and looks again then
-                self._timer = link.timers.call_at(following, self._rung)
+                self._timer = link.timers.call_at(following, self)
 
     def _dues(self, settings: Settings) -> list[tuple[float, Callable[[], object]]]:
         link = self._link

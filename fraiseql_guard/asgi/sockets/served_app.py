@@ -20,7 +20,7 @@ _DESERTED: Final = Ending(ClosingReason.APP, OVERLOADED, OVERLOADED.name, dialec
 
 
 class ServedApp:
-    """The app's work on one socket, in the task that the server has made for it: what happens within ``with``."""
+    """The app's work on one socket, in the task that the server has made for it."""
 
     __slots__ = ("_interrupted", "_link", "_task", "_timer", "_works")
 
@@ -30,16 +30,17 @@ class ServedApp:
         self._works = self._interrupted = False
         self._timer: asyncio.TimerHandle | None = None  # of the next step
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """The app works from now on, in this task."""
         self._task, self._works = asyncio.current_task(), True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+    def returned(self, failure: type[BaseException] | None) -> bool:
+        """The app works no more. False if it has failed by itself, and not because it was stopped."""
         self._works = False
-        if self._interrupted:
-            return kind is None or issubclass(kind, (asyncio.CancelledError, Exception))  # it was stopped
-        if kind is not None:
+        if failure is not None and not self._interrupted:
             self._link.app_closed(_INTERNAL_ERROR)  # by the server
-        return False
+            return False
+        return failure is None or issubclass(failure, (asyncio.CancelledError, Exception))
 
     async def leave(self) -> None:
         """The app has returned."""

@@ -13,7 +13,6 @@ from fraiseql_guard.asgi.sockets.link import Link
 from fraiseql_guard.asgi.sockets.messages import read_app_message
 from fraiseql_guard.asgi.sockets.operations import Operation, Operations
 from fraiseql_guard.asgi.sockets.served_app import ServedApp
-from fraiseql_guard.core.deadline_timers import DeadlineTimer
 
 _TAKEN_SECONDS: Final = 1.0
 """How soon an app must take the message that ends an operation whose time is up."""
@@ -29,7 +28,7 @@ class Stops:
         self._inbox = inbox
         self._operations = operations
         self._served = served
-        self._waiting: dict[Operation, DeadlineTimer | None] = {}
+        self._waiting: tuple[Operation, ...] = ()  # the oldest first
         self._last: Message | None = None  # the end, held back for what is to be carried through
 
     # --- of an operation ---------------------------------------------------------------------------------------------
@@ -38,17 +37,19 @@ class Stops:
         """Have the app hear that an operation is over; ``in_time``: it must take the message soon."""
         if operation in self._waiting:
             return
-        link, timer = self._link, None
         if in_time:
-            timer = link.timers.call_at(link.loop.time() + _TAKEN_SECONDS, partial(self._not_taken, operation))
-        self._waiting[operation] = timer
-        self._inbox.front.append(partial(self._taken, operation))
+            when = self._link.loop.time() + _TAKEN_SECONDS
+            operation.timer = self._link.timers.call_at(when, partial(self._not_taken, operation))
+        self._waiting += (operation,)
         self._inbox.wake()
 
-    def _taken(self, operation: Operation) -> Message:
-        timer = self._waiting.pop(operation, None)
-        if timer is not None:
-            timer.cancel()
+    def take(self) -> Message | None:
+        """The next message for the app that tells it of an operation's end; None if it has heard of all."""
+        if not self._waiting:
+            return None
+        operation, self._waiting = self._waiting[0], self._waiting[1:]
+        if operation.timer is not None:
+            operation.timer.cancel()
         self._operations.released(operation)
         self._let_go()
         return {"type": "websocket.receive", "text": self._link.dialect.stop(operation.id)}
@@ -90,9 +91,8 @@ class Stops:
 
     def close(self) -> None:
         """The app is done."""
-        for timer in self._waiting.values():
-            if timer is not None:
-                timer.cancel()
-        self._waiting.clear()
-        self._inbox.front.clear()
+        for operation in self._waiting:
+            if operation.timer is not None:
+                operation.timer.cancel()
+        self._waiting = ()
         self._inbox.discard()

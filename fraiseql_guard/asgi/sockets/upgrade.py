@@ -97,7 +97,8 @@ class Upgrade:
             if denial is not None:
                 await self._refuse(denial, receive)
                 return
-            await self._lead(app, receive).run()
+            async with self._lead(app, receive) as socket:
+                await socket.serve()
         except Exception:
             self._answered(500)  # by the server: the app did not
             raise
