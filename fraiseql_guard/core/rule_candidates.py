@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fraiseql_guard.core.measured import Measured
-from fraiseql_guard.core.rules import ENFORCE, FAILURES, MONITOR, RuleMatch
+from fraiseql_guard.core.rules import ALL, ENFORCE, FAILURES, MONITOR, RuleMatch
 from fraiseql_guard.core.token_buckets import Rate
 
 _OTHER: Final = ""
@@ -104,12 +104,13 @@ class Candidates:
 
 def _strictest(rules: Sequence[RuleInForce]) -> RuleInForce | None:
     """What holds for a request that may be meant by any of these: the smallest rate, the shortest time, the highest
-    cost."""
+    cost; and it counts whatever becomes of it, if one of them says so."""
     rated = [rule for rule in rules if rule.rate is not None]
     tightest = min(rated, key=lambda rule: sustained(rule.rate), default=None)
     costs = [rule.cost for rule in rules if rule.cost is not None]
     times = [rule.timeout_seconds for rule in rules if rule.timeout_seconds is not None]
-    if tightest is None and not costs and not times:
+    counts = {rule.count for rule in rules}
+    if tightest is None and not costs and not times and ALL not in counts:
         return None
     return RuleInForce(
         name="" if tightest is None else tightest.name,
@@ -118,6 +119,7 @@ def _strictest(rules: Sequence[RuleInForce]) -> RuleInForce | None:
         cost=max(costs, default=None),
         timeout_seconds=min(times, default=None),
         caps=True,
+        count=ALL if ALL in counts else None,
     )
 
 
@@ -172,5 +174,5 @@ def joined(rules: frozenset[RuleInForce | None]) -> RuleInForce:
         timeout_seconds=min(times, default=None),
         caps=not everywhere or len(times) < len(known) or any(rule.caps for rule in known),
         mode=ENFORCE if ENFORCE in modes else MONITOR if everywhere and modes == {MONITOR} else None,
-        count=FAILURES if everywhere and counts == {FAILURES} else None,
+        count=ALL if ALL in counts else FAILURES if everywhere and counts == {FAILURES} else None,
     )

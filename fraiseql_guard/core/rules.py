@@ -14,6 +14,7 @@ from fraiseql_guard.core.token_buckets import Rate
 MONITOR: Final = "monitor"
 ENFORCE: Final = "enforce"
 FAILURES: Final = "failures"
+ALL: Final = "all"
 
 LIMITS_OF_RULES: Final[Mapping[str, str]] = {
     "max_depth": "max_query_depth",
