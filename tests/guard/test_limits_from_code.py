@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -48,22 +48,6 @@ class WorkingApp:
         await send({"type": "http.response.body", "body": b"{}"})
         if self.after is not None:
             self.found.append(await self.after(limits(scope)))
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Options of a guard that counts in its memory, or on an empty Redis."""
-    if request.param == "memory":
-        return {}
-    server: RedisServer = request.getfixturevalue("server")
-    server.flush()
-    return {"redis_url": server.url, "store_timeout_ms": 5000}
 
 
 @asynccontextmanager

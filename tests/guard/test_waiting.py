@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,22 +24,6 @@ ADDRESS = Subject("address", "203.0.113.7")
 LONG = {"rate_limit_default": "1/4s", "rate_limit_burst": 0, "rate_limit_wait_ms": 10_000}
 """A wait that no slow machine sits through by chance."""
 QUICK = {"rate_limit_default": "2/1s", "rate_limit_burst": 0, "rate_limit_wait_ms": 10_000}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Options of a guard that counts in its memory, or on an empty Redis."""
-    if request.param == "memory":
-        return {}
-    server: RedisServer = request.getfixturevalue("server")
-    server.flush()
-    return {"redis_url": server.url, "store_timeout_ms": 5000}
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,22 +51,6 @@ class TellingApp:
             lines.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": self.status, "headers": lines})
         await send({"type": "http.response.body", "body": body})
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as running:
-        yield running
-
-
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def store(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Options of a guard that counts in its memory, or on an empty Redis."""
-    if request.param == "memory":
-        return {}
-    server: RedisServer = request.getfixturevalue("server")
-    server.flush()
-    return {"redis_url": server.url, "store_timeout_ms": 5000}
 
 
 @asynccontextmanager
