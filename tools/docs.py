@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 
+from fraiseql_guard.asgi.deciding_setting import DECIDING
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
-from fraiseql_guard.core.signals import Metric, Source
-from fraiseql_guard.core.variables import OURS, SettingVariable
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, name_of
+from fraiseql_guard.core.signals import Metric, Protection, Source
+from fraiseql_guard.core.variables import SettingVariable
 from fraiseql_guard.identity.proxy_headers import PROXY_HEADER_PREFIXES, PROXY_HEADERS
 from fraiseql_guard.operations.http.routes import ROUTES
 from fraiseql_guard.operations.log_analysis.summary import READINGS
 from fraiseql_guard.operations.runbooks.model import Runbook
 from fraiseql_guard.operations.runbooks.render import ALERTS
+from fraiseql_guard.telemetry.recorder.remedies import remedy
 from tools.architecture import PICTURE, picture, rooms_table, stages_table
+from tools.command_reference import commands_reference
 from tools.expressions import page_expressions
+from tools.headers import OF_THE_APP, READ, WRITTEN, HeaderRow
 from tools.promql import selected
 
 ROOT = Path(__file__).parent.parent
@@ -31,17 +35,37 @@ def _cell(text: object) -> str:
     return str(text).replace("|", "\\|")
 
 
+def _default(row: SettingVariable) -> str:
+    return f"`{_cell(row.default)}`" if row.default else "unset"
+
+
 def _variables(rows: list[SettingVariable]) -> str:
     lines = ["| variable | option | default | at run time | what it does |", "|---|---|---|---|---|"]
     for row in rows:
-        default = f"`{_cell(row.default)}`" if row.default else "unset"
         live = "yes" if row.option in CHANGEABLE else ""
-        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {live} | {_cell(row.doc)} |")
+        lines.append(f"| `{row.name}` | `{row.option}` | {_default(row)} | {live} | {_cell(row.doc)} |")
     return "\n".join(lines)
 
 
-def _shared_variables() -> str:
-    return _variables([row for row in VARIABLES if not row.name.startswith(OURS)])
+TEN = (
+    "graphql_paths",
+    "mode",
+    "rate_limit_default",
+    "rate_limit_authenticated",
+    "max_query_complexity",
+    "query_timeout",
+    "jwt_secret",
+    "redis_url",
+    "trusted_proxies",
+    "environment",
+)
+"""The options that people set: the table of the README."""
+
+
+def _ten_variables() -> str:
+    by_option = {row.option: row for row in VARIABLES}
+    rows = (f"| `{row.name}` | {_default(row)} | {_cell(row.doc)} |" for row in map(by_option.__getitem__, TEN))
+    return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
 
 
 def _proxy_headers() -> str:
@@ -107,6 +131,48 @@ def _codes() -> str:
     return "\n".join(["| code | status | protection | message |", "|---|---|---|---|", *rows])
 
 
+_PARTS = {
+    Protection.RATE_LIMIT: "Rate limits, budgets and sanctions",
+    Protection.AUTH: "Authentication",
+    Protection.QUERY_LIMITS: "Requests and documents",
+    Protection.TIMEOUT: "Timeouts",
+    Protection.METRICS: "Metrics and health details",
+    Protection.ADMIN: "The operator's API",
+}
+"""How the reference of errors is divided."""
+
+
+def _errors() -> str:
+    parts = []
+    for protection, heading in _PARTS.items():
+        rows = [
+            f"| `{code.name}` | {code.status} | {_cell(code.message)} | {_cell(_helps(code))} | {_deciding(code)} |"
+            for code in signals.CODES
+            if code.protection is protection
+        ]
+        head = ["| code | status | what the client reads | what helps | settings |", "|---|---|---|---|---|"]
+        parts.append("\n".join([f"## {heading}", "", f"Protection `{protection}`.", "", *head, *rows]))
+    return "\n\n".join(parts)
+
+
+def _helps(code: signals.Code) -> str:
+    """The remedy; the page says once how a setting is raised for a while."""
+    return re.sub(r" \(for a while: [^)]*\)", "", remedy(code))
+
+
+def _deciding(code: signals.Code) -> str:
+    """The settings that the refusal names as deciding, else those that its remedy names."""
+    named = [name_of(option) for option in DECIDING.get(code, ())]
+    names = {row.name for row in VARIABLES}
+    found = named or [name for name in dict.fromkeys(re.findall(r"FRAISEQL_[A-Z_]+", remedy(code))) if name in names]
+    return ", ".join(f"`{name}`" for name in found)
+
+
+def _headers(rows: Sequence[HeaderRow]) -> str:
+    lines = ["| header | what it is for | setting |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{row.name}` | {row.meaning} | {row.setting} |" for row in rows)])
+
+
 def _routes() -> str:
     lines = ["| route | fields | answers | what it does |", "|---|---|---|---|"]
     for route in ROUTES:
@@ -118,11 +184,16 @@ def _routes() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "shared-variables": _shared_variables,
+    "ten-variables": _ten_variables,
     "variables": _all_variables,
     "metrics": _metrics,
     "events": _events,
     "codes": _codes,
+    "commands": commands_reference,
+    "errors": _errors,
+    "headers-read": lambda: _headers(READ),
+    "headers-written": lambda: _headers(WRITTEN),
+    "headers-of-the-app": lambda: _headers(OF_THE_APP),
     "routes": _routes,
     "proxy-headers": _proxy_headers,
     "stages": stages_table,
@@ -130,8 +201,11 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 FILES = (
     "README.md",
+    "docs/command-line.md",
     "docs/decisions.md",
     "docs/design/architecture.md",
+    "docs/errors.md",
+    "docs/headers.md",
     "docs/operator.md",
     "docs/settings.md",
     "docs/signals.md",
