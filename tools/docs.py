@@ -39,12 +39,38 @@ def _default(row: SettingVariable) -> str:
     return f"`{_cell(row.default)}`" if row.default else "unset"
 
 
-def _variables(rows: list[SettingVariable]) -> str:
-    lines = ["| variable | option | default | at run time | what it does |", "|---|---|---|---|---|"]
-    for row in rows:
+_GROUPS = {
+    "mode": "General",
+    "trusted_proxies": "The caller's address",
+    "rate_limit_default": "Rate limits",
+    "rules_file": "Rules",
+    "redis_url": "The store",
+    "jwt_secret": "Authentication",
+    "max_query_depth": "Query limits",
+    "max_body_bytes": "Bodies",
+    "sockets": "WebSockets and streams",
+    "query_timeout": "Timeouts",
+    "rate_limit_abuse_offences": "Offences and sanctions",
+    "admin_tokens": "The operator's API",
+    "metrics_path": "Metrics, health and log",
+}
+"""How the reference of settings is divided, by the first option of each part."""
+
+
+def _variables() -> str:
+    lines: list[str] = []
+    for row in VARIABLES:
+        if heading := _GROUPS.get(row.option):
+            lines += [
+                "",
+                f"## {heading}",
+                "",
+                "| variable | default | at run time | what it does |",
+                "|---|---|---|---|",
+            ]
         live = "yes" if row.option in CHANGEABLE else ""
-        lines.append(f"| `{row.name}` | `{row.option}` | {_default(row)} | {live} | {_cell(row.doc)} |")
-    return "\n".join(lines)
+        lines.append(f"| `{row.name}` | {_default(row)} | {live} | {_cell(row.doc)} |")
+    return "\n".join(lines[1:])
 
 
 TEN = (
@@ -72,10 +98,6 @@ def _proxy_headers() -> str:
     names = [*(name.decode() for name in PROXY_HEADERS), *(f"{prefix.decode()}*" for prefix in PROXY_HEADER_PREFIXES)]
     listed = ", ".join(f"`{name}`" for name in sorted(names))
     return "\n".join(wrap(listed, 120, break_on_hyphens=False, break_long_words=False))
-
-
-def _all_variables() -> str:
-    return _variables(list(VARIABLES))
 
 
 _FED_BY = {
@@ -124,11 +146,6 @@ def _events() -> str:
         for event in signals.EVENTS
     )
     return "\n".join(["| event | level | context | read by |", "|---|---|---|---|", *rows])
-
-
-def _codes() -> str:
-    rows = (f"| `{code.name}` | {code.status} | {code.protection} | {code.message} |" for code in signals.CODES)
-    return "\n".join(["| code | status | protection | message |", "|---|---|---|---|", *rows])
 
 
 _PARTS = {
@@ -185,10 +202,9 @@ def _routes() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "ten-variables": _ten_variables,
-    "variables": _all_variables,
+    "variables": _variables,
     "metrics": _metrics,
     "events": _events,
-    "codes": _codes,
     "commands": commands_reference,
     "errors": _errors,
     "headers-read": lambda: _headers(READ),

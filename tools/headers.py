@@ -42,7 +42,6 @@ READ: Final = (
     HeaderRow("Host", "Where the request goes to: compared with `Origin`."),
     HeaderRow("Origin", "The page that sends the request: decides cookies, WebSockets and CORS.", "cors_origins"),
     HeaderRow("Sec-Fetch-Site", "Whether the request comes from a page of another site."),
-    HeaderRow("Sec-WebSocket-Protocol", "Subprotocols that a client offers.", "socket_protocols"),
     HeaderRow("traceparent", "The trace that log lines and spans belong to (W3C)."),
     HeaderRow("Transfer-Encoding", "Whether a body follows whose length is not announced."),
     HeaderRow("User-Agent", "Stands in log lines."),

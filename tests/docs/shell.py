@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import typer
+from packaging.requirements import Requirement
 from typer.main import get_command
 
 from fraiseql_guard.cli import app
@@ -66,7 +68,17 @@ def problem(words: Sequence[str]) -> str | None:
     if words[0] == "make":
         unknown = [word for word in words[1:] if "=" not in word and word not in make_targets()]
         return f"the Makefile has no {', '.join(unknown)}" if unknown else None
+    if words[:2] == ["pip", "install"]:
+        return problem_of_packages([word for word in words[2:] if not word.startswith("-")])
     return "claim"
+
+
+def problem_of_packages(requirements: Sequence[str]) -> str | None:
+    """Whether our own package has the extras that are asked for. tests/packaging installs what is built."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {extra for text in requirements if (each := Requirement(text)).name == GUARD for extra in each.extras}
+    unknown = asked - project["optional-dependencies"].keys()
+    return f"there is no extra {', '.join(sorted(unknown))}" if unknown else None
 
 
 @cache
