@@ -22,6 +22,7 @@ PROMPT = "$ "
 WORKS_ALONE = frozenset({"alerts", "api-key", "config", "dashboard", "demo", "token"})
 """Commands of ours that need neither a Redis nor a worker nor a file: they are typed, not only read."""
 
+_SHELL_S_OWN = frozenset({"cd", "mkdir", "unset"})
 _OPERATORS = re.compile(r"[|&;]+")
 _ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_]\w*=(?P<value>.*)", re.DOTALL)
 _SUBSTITUTION = re.compile(r"^\"?\$\((?P<inner>.*)\)\"?$", re.DOTALL)
@@ -178,4 +179,4 @@ def _parts(text: str) -> Iterator[list[str]]:
 def _without_assignments(words: list[str]) -> list[str]:
     while words and (_ASSIGNMENT.fullmatch(words[0]) or words[0] == "export"):
         words = words[1:]
-    return words if words and words[0] not in ("cd", "mkdir") else []
+    return words if words and words[0] not in _SHELL_S_OWN else []
