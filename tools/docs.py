@@ -163,26 +163,31 @@ def _errors() -> str:
     parts = []
     for protection, heading in _PARTS.items():
         rows = [
-            f"| `{code.name}` | {code.status} | {_cell(code.message)} | {_cell(_helps(code))} | {_deciding(code)} |"
+            f"| `{code.name}` | {code.status} | {_cell(code.message)} | {_cell(_helps(code))} |"
             for code in signals.CODES
             if code.protection is protection
         ]
-        head = ["| code | status | what the client reads | what helps | settings |", "|---|---|---|---|---|"]
+        head = ["| code | status | what the client reads | what helps |", "|---|---|---|---|"]
         parts.append("\n".join([f"## {heading}", "", f"Protection `{protection}`.", "", *head, *rows]))
     return "\n\n".join(parts)
 
 
+_TYPED = re.compile(r"FRAISEQL_[A-Z_]+[A-Z](?:=\w+)?|fraiseql-guard [a-z]+(?: [a-z]+)?(?=[.,)])|Retry-After")
+"""What a remedy names as it is typed: variables, commands, a header."""
+
+
 def _helps(code: signals.Code) -> str:
-    """The remedy; the page says once how a setting is raised for a while."""
-    return re.sub(r" \(for a while: [^)]*\)", "", remedy(code))
+    """The remedy, and the settings that decide beside those that it names.
 
-
-def _deciding(code: signals.Code) -> str:
-    """The settings that the refusal names as deciding, else those that its remedy names."""
-    named = [name_of(option) for option in DECIDING.get(code, ())]
-    names = {row.name for row in VARIABLES}
-    found = named or [name for name in dict.fromkeys(re.findall(r"FRAISEQL_[A-Z_]+", remedy(code))) if name in names]
-    return ", ".join(f"`{name}`" for name in found)
+    The page says once how a setting is raised for a while.
+    """
+    text = re.sub(r" \(for a while: [^)]*\)", "", remedy(code))
+    others = [name for option in DECIDING.get(code, ()) if (name := name_of(option)) not in text]
+    if others:
+        text = f"{text} Decided by {', '.join(others)}."
+    return re.sub(
+        r"(FRAISEQL_[A-Z_]+[A-Z](?:=\w+)?|fraiseql-guard [a-z]+(?: [a-z]+)?(?=[.,)])|Retry-After)", r"`\1`", text
+    )
 
 
 def _headers(rows: Sequence[HeaderRow]) -> str:

@@ -98,6 +98,13 @@ def test_the_site_divides_a_page_as_the_forge_does(page: str, site: Site) -> Non
     assert Structure(built.read_text(encoding="utf-8")).counts == wanted
 
 
+def test_code_in_a_table_shows_a_bar(site: Site) -> None:
+    shown = (site.folder / "runbooks" / "index.html").read_text(encoding="utf-8")
+    cells = re.findall(r"<td\b.*?</td>", shown, re.DOTALL)
+    assert any("| sort | uniq -c" in cell for cell in cells)
+    assert [cell for cell in cells if "\\|" in cell] == []
+
+
 def test_nothing_is_asked_of_other_hosts(site: Site) -> None:
     loaded = re.compile(r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//|url\(["']?(?:https?:)?//""")
     linked = re.compile(r"""<link\b[^>]*\brel=["']?(?:stylesheet|icon|preconnect)\b[^>]*\bhref=["']?(?:https?:)?//""")
