@@ -91,7 +91,7 @@ def command_line() -> Any:
 def problem_of_ours(arguments: Sequence[str]) -> str | None:
     """Whether the real command knows these words: its commands, options and arguments."""
     try:
-        _parse(command_line(), GUARD, list(arguments), None)
+        _parse(command_line(), GUARD, list(arguments))
     except (SystemExit, typer.Exit):
         return None  # --help, --version
     except Exception as error:  # noqa: BLE001 - of click's, wherever this version of typer has it
@@ -104,18 +104,15 @@ def make_targets() -> set[str]:
     return set(_TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
 
 
-def _parse(command: Any, name: str, arguments: list[str], parent: Any) -> None:
-    context = command.make_context(name, arguments, parent=parent)
-    if not hasattr(command, "commands"):
-        return
-    rest = [*getattr(context, "_protected_args", ()), *context.args]
-    if rest:
-        _parse(*_named(command.resolve_command(context, rest)), context)
-
-
-def _named(resolved: tuple[str, Any, list[str]]) -> tuple[Any, str, list[str]]:
-    name, command, rest = resolved
-    return command, name, rest
+def _parse(command: Any, name: str, arguments: list[str]) -> None:
+    """Read the arguments as the command would, without running it."""
+    children = getattr(command, "commands", {})
+    if arguments and arguments[0] in children:
+        _parse(children[arguments[0]], arguments[0], arguments[1:])
+    elif children and arguments and not arguments[0].startswith("-"):
+        raise ValueError(f"there is no command {arguments[0]}")
+    else:
+        command.make_context(name, list(arguments))
 
 
 def _prompted(block: Block) -> Iterator[Command]:
