@@ -68,15 +68,15 @@ STAGES: Final = (
         "Caller",
         "address, token, whether the user is still there",
         ("identity/addresses.py", "identity/tokens.py", "checks/authentication.py", "asgi/async_authentication.py"),
-        ("401", "503"),
+        ("400", "401", "403", "429", "503"),
         guides=("authentication",),
     ),
     Stage(
         "Recent refusals",
-        "whether the caller's bucket was empty a moment ago",
-        ("stores/refusals.py",),
-        ("429",),
-        guides=("limits",),
+        "whether the caller was refused or blocked a moment ago",
+        ("stores/refusals.py", "asgi/decisions.py"),
+        ("403", "429"),
+        guides=("limits", "sanctions"),
     ),
     Stage(
         "Operation",
@@ -171,7 +171,7 @@ def steps_table() -> str:
     """The way of a request for readers of the guides, as a table."""
     lines = ["| step | what is decided | refusals | guides |", "|---|---|---|---|"]
     for number, stage in enumerate(STAGES, start=1):
-        guides = ", ".join(f"[{name}]({name}.md)" for name in stage.guides)
+        guides = ", ".join(f"[{name.replace('-', ' ')}]({name}.md)" for name in stage.guides)
         lines.append(f"| {number}. {stage.name} | {stage.decides} | {', '.join(stage.refusals)} | {guides} |")
     return "\n".join(lines)
 
@@ -213,7 +213,7 @@ def picture() -> str:
     return "\n".join(parts) + "\n"
 
 
-_STEPS_WIDTH, _GUIDES_AT = 720, 556
+_STEPS_WIDTH, _GUIDES_AT = 748, 590
 
 
 def steps_picture() -> str:
@@ -233,7 +233,7 @@ def steps_picture() -> str:
     for number, stage in enumerate(STAGES):
         middle = _TOP + number * _STEP + _BOX / 2
         parts += [
-            _text(_GUIDES_AT, middle + 5 + 18 * (line - (len(stage.guides) - 1) / 2), name)
+            _text(_GUIDES_AT, middle + 5 + 18 * (line - (len(stage.guides) - 1) / 2), name.replace("-", " "))
             for line, name in enumerate(stage.guides)
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
