@@ -255,7 +255,7 @@ def test_the_commands_from_monitor_to_enforce(guarded: Any, tmp_path: Path, monk
     guard = guarded(EchoApp(), mode=variables[name_of("mode")], max_query_depth=2)
     assert asyncio.run(graphql(guard, "{me{friends{name}}}")).status == 200
     guard.flush()
-    shutil.copy(guard.log_path, "guard.log")
+    shutil.copy(guard.log_path, "app.log")
     with RedisServer() as redis:
         for block in blocks("rollout.md", "sh"):
             assert typed(block, FRAISEQL_REDIS_URL=redis.url) == []
