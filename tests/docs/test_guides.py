@@ -14,9 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,18 @@ import pytest
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app as command
-from fraiseql_guard.core import signals
+from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.settings import VARIABLES, name_of
 from tests.conftest import SECRET
+from tests.operations.log_analysis.lines import Log
 from tests.support.asgi import EchoApp, graphql
+from tests.support.pages import ROOT, blocks
 from tests.support.ports import free_port
 from tests.support.processes import STARLETTE, Server, needs_fraiseql
 from tests.support.redis_server import RedisServer
 from tests.support.upgrades import opened
 from tests.support.waiting import until
-from tests.test_doc_examples import blocks
 from tools.architecture import STAGES, STEPS_PICTURE, steps_picture
-from tools.docs import ROOT
 from tools.guides import GUIDES
 
 SHAPE = (
@@ -65,7 +67,7 @@ def text_of(page: str) -> str:
 
 def run(block: str, **names: Any) -> dict[str, Any]:
     """What a block defines."""
-    exec(compile(block, "<block>", "exec"), names)
+    exec(compile(block, "<block>", "exec", dont_inherit=True), names)
     return names
 
 
@@ -90,7 +92,7 @@ def test_every_setting_is_in_a_guide() -> None:
 
 def test_every_refusal_is_in_a_guide() -> None:
     named = {code for guide in GUIDES.values() for code in guide.codes.split()}
-    assert {code.name for code in signals.CODES} - named == OTHER_CODES
+    assert {code.name for code in s.CODES} - named == OTHER_CODES
 
 
 def test_the_picture_of_the_steps_is_what_the_table_says() -> None:
@@ -114,14 +116,14 @@ def test_every_guarantee_names_tests_that_exist() -> None:
 
 
 async def test_an_operation_over_a_socket_is_refused_and_its_socket_goes_on() -> None:
-    guarded = run(blocks("sockets.md")[0])["guarded"]
+    guarded = run(blocks("docs/sockets.md")[0])["guarded"]
     socket = await opened(guarded)
     socket.say('{"type": "connection_init"}')
     assert json.loads((await socket.until(1))["text"])["type"] == "connection_ack"
     for number, query in enumerate(("{a{b{c{d}}}}", "{a{b}}"), start=1):
         socket.say(json.dumps({"type": "subscribe", "id": str(number), "payload": {"query": query}}))
     said = json.loads((await socket.until(2))["text"])
-    (shown,) = map(json.loads, blocks("sockets.md", "json"))
+    (shown,) = map(json.loads, blocks("docs/sockets.md", "json"))
     shown["payload"][0]["message"] = said["payload"][0]["message"]
     told = said["payload"][0]["extensions"]
     assert {**said, "payload": [{**said["payload"][0], "extensions": shown["payload"][0]["extensions"]}]} == shown
@@ -132,7 +134,7 @@ async def test_an_operation_over_a_socket_is_refused_and_its_socket_goes_on() ->
 
 
 async def test_the_entry_of_an_api_key_is_one(guarded: Any, tmp_path: Path) -> None:
-    (entry,) = blocks("authentication.md", "yaml")
+    (entry,) = blocks("docs/authentication.md", "yaml")
     path = tmp_path / "api-keys.yml"
     path.write_text(entry, encoding="utf-8")
     guard = guarded(EchoApp(), api_keys_file=path)
@@ -140,7 +142,7 @@ async def test_the_entry_of_an_api_key_is_one(guarded: Any, tmp_path: Path) -> N
     assert (await graphql(guard, "{me}", headers={"x-api-key": "tests"})).status == 401
 
 
-@pytest.mark.parametrize("page", ["limits.md", "timeouts.md"])
+@pytest.mark.parametrize("page", ["docs/limits.md", "docs/timeouts.md"])
 def test_rules_are_accepted(page: str, tmp_path: Path) -> None:
     (rules,) = blocks(page, "yaml")
     path = tmp_path / "rules.yml"
@@ -152,7 +154,7 @@ def test_rules_are_accepted(page: str, tmp_path: Path) -> None:
 
 
 async def test_the_overrides_file_is_obeyed(guarded: Any, tmp_path: Path) -> None:
-    (entries,) = blocks("operator.md", "yaml")
+    (entries,) = blocks("docs/operator.md", "yaml")
     path = tmp_path / "overrides.yml"
     path.write_text(entries, encoding="utf-8")
     guard = guarded(EchoApp(), overrides_file=path)
@@ -171,7 +173,7 @@ async def test_the_overrides_file_is_obeyed(guarded: Any, tmp_path: Path) -> Non
 
 
 def test_a_python_client_waits_as_it_is_told() -> None:
-    (block,) = blocks("clients.md")
+    (block,) = blocks("docs/clients.md")
     with one_refusal() as (url, seen):
         assert run(block)["ask"](url, "{ me { id } }") == {"data": None}
     assert [status for status, _ in seen] == [429, 200]
@@ -205,6 +207,66 @@ def one_refusal() -> Iterator[tuple[str, list[tuple[int, float]]]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_refusal_has_the_form_that_is_shown(guarded: Any) -> None:
+    shown = json.loads(blocks("docs/refusals.md", "text")[0])
+    guard = guarded(EchoApp(), max_query_depth=2)
+    told = (await graphql(guard, "{me{friends{name}}}")).json
+    assert list(told["errors"][0]) == list(shown["errors"][0])
+    fields = [error["extensions"] for error in (told["errors"][0], shown["errors"][0])]
+    assert list(fields[0]) == list(fields[1])
+    assert [each["code"] for each in fields] == ["QUERY_TOO_DEEP"] * 2
+    assert (told["errors"][0]["message"], fields[0]["detail"]) == (shown["errors"][0]["message"], fields[1]["detail"])
+
+
+async def test_a_refusal_as_events_has_the_form_that_is_shown(guarded: Any) -> None:
+    shown = blocks("docs/streams.md", "text")[0].strip().splitlines()
+    guard = guarded(EchoApp(), max_query_depth=2)
+    reply = await graphql(guard, "{me{friends{name}}}", headers={"accept": "text/event-stream"})
+    told = reply.body.decode().strip().splitlines()
+    assert [line.partition(" ")[0] for line in told] == [line.partition(" ")[0] for line in shown]
+    assert [line for line in told if line.startswith("event")] == [line for line in shown if line.startswith("event")]
+    (error,) = json.loads(told[1].removeprefix("data: "))["errors"]
+    (example,) = json.loads(shown[1].removeprefix("data: "))["errors"]
+    assert example["extensions"].keys() <= error["extensions"].keys()
+
+
+def test_what_tuning_says_of_a_limit_has_the_form_that_is_shown(tmp_path: Path) -> None:
+    shown = blocks("docs/tuning.md", "text")[0].splitlines()
+    lines = Log()
+    measures = {"tier": "free", "kind": "query", "depth": 3, "complexity": 40, "list_size": 20}
+    for number in range(1_500):
+        each = measures | {"caller": f"caller {number % 30}"}
+        lines.write(s.HTTP_REQUEST, status=200, duration_ms=9.5, operation="Home", query_hash="f00", measures=each)
+    attack = measures | {"caller": "attacker", "depth": 60, "code": "QUERY_TOO_DEEP", "enforced": False}
+    lines.write(s.HTTP_REQUEST, 50, status=200, duration_ms=1.0, query_hash="bad", measures=attack)
+    path = tmp_path / "app.log"
+    path.write_bytes(lines.text)
+    told = CliRunner().invoke(command, ["tune", str(path)], env=dict.fromkeys(ours())).output.splitlines()
+    begin = next(number for number, line in enumerate(told) if line.startswith("Depth of operations"))
+    # The heading, the axis, its numbers, a row of all; then a row of each tier, and what each value refuses.
+    for line, example in zip(told[begin:], shown[:4], strict=False):
+        assert form(line) == form(example), f"{line}\n--- the page says:\n{example}"
+    said = {form(line) for line in told[begin:]}
+    assert {form(line) for line in shown[5:7]} <= said
+
+
+def form(line: str) -> str:
+    """A line without its numbers and its marks."""
+    bare = re.sub(r"\[.*\]", "[]", line)
+    return re.sub(r"\s+", " ", re.sub(r"[\d.,]+", "0", bare)).strip()
+
+
+def test_the_packages_for_traces_are_those_of_the_extra() -> None:
+    (line,) = blocks("docs/opentelemetry.md", "sh")
+    ours_, *others = shlex.split(line)[2:]
+    assert ours_ == "fraiseql-guard[otel]"
+    assert "otel" in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert all(version(name) for name in others)
 
 
 # --- what is typed ---------------------------------------------------------------------------------------------------
@@ -250,14 +312,14 @@ def test_the_commands_from_monitor_to_enforce(guarded: Any, tmp_path: Path, monk
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "home.graphql").write_text("query Home { me { name friends(first: 5) { name } } }")
     # The log of a guard that watched, in the mode that the page sets.
-    variables = dict(line.split("=", 1) for line in blocks("rollout.md", "dotenv")[0].splitlines())
+    variables = dict(line.split("=", 1) for line in blocks("docs/rollout.md", "dotenv")[0].splitlines())
     assert set(variables) <= {row.name for row in VARIABLES}
     guard = guarded(EchoApp(), mode=variables[name_of("mode")], max_query_depth=2)
     assert asyncio.run(graphql(guard, "{me{friends{name}}}")).status == 200
     guard.flush()
     shutil.copy(guard.log_path, "app.log")
     with RedisServer() as redis:
-        for block in blocks("rollout.md", "sh"):
+        for block in blocks("docs/rollout.md", "sh"):
             assert typed(block, FRAISEQL_REDIS_URL=redis.url) == []
 
 
@@ -265,14 +327,14 @@ def test_the_commands_about_keys_and_documents(tmp_path: Path, monkeypatch: Any)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "manifest.json").write_text('{"a1b2": "query Typename { __typename }"}')
     with RedisServer() as redis:
-        for page in ("authentication.md", "query-limits.md"):
+        for page in ("docs/authentication.md", "docs/query-limits.md"):
             for block in blocks(page, "sh"):
                 assert typed(block, FRAISEQL_REDIS_URL=redis.url) == []
     assert "name: partner" in (tmp_path / "api-keys.yml").read_text()
 
 
 def test_an_operator_blocks_over_http(tmp_path: Path) -> None:
-    (block,) = blocks("operator.md", "sh")
+    (block,) = blocks("docs/operator.md", "sh")
     token = "0123456789abcdef0123456789abcdef"
     with Server(STARLETTE, tmp_path, {"FRAISEQL_GUARD_ADMIN_TOKENS": f"alice={token}"}) as server:
         environment = {**os.environ, "APP": server.url, "ADMIN_TOKEN": token}
@@ -288,8 +350,8 @@ def test_an_operator_blocks_over_http(tmp_path: Path) -> None:
 def test_the_app_with_a_subscription_serves_it_as_it_is_typed(tmp_path: Path) -> None:
     from examples.fraiseql_blog.database import running_database
 
-    (tmp_path / "main.py").write_text(blocks("subscriptions.md")[0])
-    start, listen = (block for block in blocks("subscriptions.md", "sh") if "main:app" in block or "curl" in block)
+    (tmp_path / "main.py").write_text(blocks("docs/subscriptions.md")[0])
+    start, listen = (block for block in blocks("docs/subscriptions.md", "sh") if "main:app" in block or "curl" in block)
     port = str(free_port())
     with running_database() as url, (tmp_path / "server.log").open("wb") as log:
         server = subprocess.Popen(
@@ -325,7 +387,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def test_the_subscription_that_postgresql_feeds_is_the_example_s() -> None:
-    (wanted,) = ast.parse(blocks("subscriptions.md")[1]).body
+    (wanted,) = ast.parse(blocks("docs/subscriptions.md")[1]).body
     source = ast.parse((ROOT / "examples" / "fraiseql_blog" / "bare.py").read_text(encoding="utf-8"))
     (there,) = (node for node in source.body if getattr(node, "name", "") == "new_posts")
     assert isinstance(there, ast.AsyncFunctionDef)
