@@ -1,4 +1,4 @@
-"""Each file of a deployment is read by the program that it is for; what no program here reads is held against the code."""
+"""Each file of a deployment is read by the program that it is for; where none is there it is compared with the code."""
 
 from __future__ import annotations
 

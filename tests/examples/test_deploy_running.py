@@ -1,7 +1,9 @@
-"""The examples of deployment run: their command lines and variables, on a real PostgreSQL and Redis, on a read-only root."""
+"""The examples of deployment run: their command lines and variables, on a real PostgreSQL and Redis, read-only."""
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from fraiseql_guard.testing import make_token
+from tests.docs.shell import commands
 from tests.support.deployed_app import DEPLOY, DeployedApp, Image
 from tests.support.deployments import (
     compose,
@@ -20,6 +23,7 @@ from tests.support.deployments import (
     unit_command,
     unit_environment,
 )
+from tests.support.pages import blocks
 from tests.support.ports import free_port
 from tests.support.processes import needs_fraiseql
 from tests.support.redis_server import RedisServer
@@ -41,7 +45,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def database(secrets: Path, image: Image) -> Iterator[Path]:
-    """The socket of a PostgreSQL with the schema that compose.yaml gives it; the app's secret says where the app sees it."""
+    """The socket of a PostgreSQL with the schema of compose.yaml; the app's secret says where the app sees it."""
     import psycopg
 
     from examples.fraiseql_blog.database import running_database
@@ -87,7 +91,9 @@ def placed(words: list[str], image: Image, port: int) -> list[str]:
     folders = {"/opt/blog/venv/bin/gunicorn": "gunicorn", "/opt/blog": str(image.app), ":8000": f":{port}"}
     for old, new in folders.items():
         words = [word.replace(old, new) for word in words]
-    return words if any(str(port) in word for word in words) else [*words[:-1], "--bind", f"127.0.0.1:{port}", words[-1]]
+    return (
+        words if any(str(port) in word for word in words) else [*words[:-1], "--bind", f"127.0.0.1:{port}", words[-1]]
+    )
 
 
 @pytest.fixture(scope="module", params=[of_compose, of_systemd], ids=["compose", "systemd"])
@@ -99,6 +105,20 @@ def app(request, image, secrets, services, database, redis) -> Iterator[Deployed
     with app.running():
         yield app
     assert "READY=1" in "".join(app.told)
+
+
+def test_redis_evicts_nothing_and_has_a_user_for_the_guard_s_keys_alone(redis: RedisServer, secrets: Path) -> None:
+    import redis as client
+
+    with client.Redis.from_url((secrets / "redis_url").read_text().strip()) as guard:
+        assert guard.info("memory")["maxmemory_policy"] == "noeviction"
+        assert guard.set("blog:test", "1", ex=1)
+        for refused in (("SET", "other:key", "1"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("KEYS", "*")):
+            with pytest.raises(client.exceptions.NoPermissionError):
+                guard.execute_command(*refused)
+    assert redis.ask("GET", "blog:test").startswith(b"-NOAUTH")
+    with client.Redis(port=redis.port, username="health", password="none") as health:
+        assert health.ping()
 
 
 def test_it_is_ready_and_answers(app: DeployedApp) -> None:
@@ -124,9 +144,14 @@ def test_metrics_need_the_token_behind_a_proxy(app: DeployedApp) -> None:
     assert "fraiseql_guard_requests_total" in page.text
 
 
-def test_the_command_sees_all_workers(app: DeployedApp) -> None:
-    done = app.run("fraiseql-guard", "status")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_the_checks_after_a_deployment_answer(app: DeployedApp) -> None:
+    (block,) = (block for block in blocks("docs/deployment.md", "sh") if "curl" in block)
+    for command in commands(block):
+        done = app.run(*shlex.split(command.text.replace("127.0.0.1:8000", f"127.0.0.1:{app.port}")))
+        assert done.returncode == 0, done.stdout + done.stderr
+        if "detailed" in command.text:
+            assert json.loads(done.stdout)["findings"] == []
+    # The last one is `fraiseql-guard status`.
     assert f"{app.environment['WEB_CONCURRENCY']} workers" in done.stdout
 
 

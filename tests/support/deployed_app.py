@@ -1,5 +1,5 @@
-"""The app of examples/deploy as a container or a unit runs it: from the Dockerfile's own lines, on a root that nothing can
-write to, without capabilities, with the variables of an example."""
+"""The app of examples/deploy as a container or a unit runs it: from the Dockerfile's own lines, on a root that nothing
+can write to, without capabilities, with the variables of an example."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ async def posts(info: GraphQLResolveInfo, limit: int = 20) -> list[Post]:
     return await info.context["db"].find("v_post", limit=limit)
 
 
-# The guard reads its secrets from files by itself (FRAISEQL_JWT_SECRET_FILE, ...). FraiseQL's URL of the database holds a
-# password too: with a folder of secrets FraiseQL reads the file fraiseql_database_url in it. systemd sets the variable
-# for its credentials; the Dockerfile and the manifests set it to where they mount theirs.
+# The guard reads its secrets from files by itself (FRAISEQL_JWT_SECRET_FILE, ...). FraiseQL's URL of the database holds
+# a password too: with a folder of secrets FraiseQL reads the file fraiseql_database_url in it. systemd sets the
+# variable for its credentials; the Dockerfile and the manifests set it to where they mount theirs.
 config = FraiseQLConfig(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"))
 
 app = protect(create_fraiseql_app(config=config, types=[Post]))
