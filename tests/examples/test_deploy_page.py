@@ -4,9 +4,11 @@ daemon or a cluster the program itself reads the words."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import chdir
 from itertools import pairwise
@@ -21,6 +23,7 @@ from tests.docs.shell import commands
 from tests.support.deployed_app import DEPLOY
 from tests.support.deployments import CHART, make_secrets, ran
 from tests.support.pages import blocks
+from tests.support.sink import Sink
 from tools.components import locate as component
 from tools.wheel_components import PROGRAMS, locate
 
@@ -148,6 +151,25 @@ def test_the_rules_and_the_dashboard_are_written_as_the_readme_says(copy: Path) 
             assert CliRunner().invoke(command_line, shlex.split(line)[1:]).exit_code == 0, line
     assert {path: path.read_text() for path in before} == before
     ran(component("promtool"), "check", "rules", *written[0].iterdir())
+
+
+def test_grafana_is_sent_the_dashboard_as_the_readme_says(tmp_path: Path) -> None:
+    (line,) = (
+        command.text
+        for block in blocks("examples/deploy/README.md", "sh")
+        for command in commands(block)
+        if command.text.startswith("curl")
+    )
+    (tmp_path / "request.json").write_text('{"dashboard": {}}')
+    grafana = Sink()
+    try:
+        environment = {**os.environ, "GRAFANA": grafana.url, "GRAFANA_TOKEN": "a-token", "no_proxy": "*"}
+        subprocess.run(["sh", "-ec", line], cwd=tmp_path, env=environment, check=True, timeout=60)
+    finally:
+        grafana.close()
+    ((path, headers, body),) = grafana.received
+    assert (path, headers["Authorization"]) == ("/api/dashboards/db", "Bearer a-token")
+    assert json.loads(body) == {"dashboard": {}}
 
 
 def test_a_command_with_an_option_that_does_not_exist_is_found(copy: Path) -> None:

@@ -27,6 +27,7 @@ from tests.support.pages import blocks
 from tests.support.ports import free_port
 from tests.support.processes import needs_fraiseql
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until_now
 
 pytestmark = needs_fraiseql
 
@@ -151,8 +152,9 @@ def test_the_checks_after_a_deployment_answer(app: DeployedApp) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         if "detailed" in command.text:
             assert json.loads(done.stdout)["findings"] == []
-    # The last one is `fraiseql-guard status`.
-    assert f"{app.environment['WEB_CONCURRENCY']} workers" in done.stdout
+    # The last one is `fraiseql-guard status`. The page was answered once the first worker was there.
+    workers = f"{app.environment['WEB_CONCURRENCY']} workers"
+    until_now(lambda: workers in app.run(*shlex.split(command.text)).stdout)
 
 
 def test_nothing_deserves_a_warning(app: DeployedApp) -> None:
