@@ -30,9 +30,11 @@ READ_HERE = {
     "rules.yml", "servicemonitor.yaml",
 }  # fmt: skip
 READ_BESIDE = {
-    ".dockerignore", "Dockerfile", "app", "compose", "compose.yaml", "helm", "kubernetes", "secrets.sh", "systemd",
+    ".dockerignore", ".gitignore", "Dockerfile", "app", "compose", "compose.yaml", "helm", "kubernetes",
+    "secrets.sh", "systemd",
 }  # fmt: skip
 """By test_deploy_files.py and test_deploy_running.py."""
+MADE = {"__pycache__", "secrets"}
 
 
 def read(name: str) -> Any:
@@ -46,7 +48,7 @@ def checked(program: str, *arguments: str | Path) -> str:
 
 
 def test_every_example_is_read_by_a_test_and_named():
-    assert {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"} == READ_HERE | READ_BESIDE
+    assert {path.name for path in FOLDER.iterdir() if path.name not in MADE} == READ_HERE | READ_BESIDE
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(f"({name})" in text for name in (READ_HERE | READ_BESIDE) - {"README.md"})
 

@@ -118,7 +118,7 @@ class DeployedApp:
     def in_time(self, process: subprocess.Popen[bytes], true: Callable[[], bool]) -> None:
         """Wait until something is true; the server's log if it never is."""
         try:
-            until_now(true, seconds=40)
+            until_now(true)
         except AssertionError:
             raise AssertionError(f"it never came true, {process.poll()}: {self.log()[-4000:]}") from None
 
