@@ -28,6 +28,7 @@ from tools.components import locate as component
 from tools.wheel_components import PROGRAMS, locate
 
 PAGE = "docs/deployment.md"
+README = "examples/deploy/README.md"
 PAGE_FILE = DEPLOY.parents[1] / PAGE
 UNITS = {"daemon-reload": 0, "enable": 1, "restart": 1}
 """Verbs of systemctl on the page, and how many units each is told."""
@@ -41,9 +42,9 @@ def copy(tmp_path: Path) -> Path:
     return folder
 
 
-def typed() -> Iterator[str]:
-    """Every command of the page, in its order."""
-    return (command.text for block in blocks(PAGE, "sh") for command in commands(block))
+def typed(page: str = PAGE) -> Iterator[str]:
+    """Every command of a page, in its order, each on one line."""
+    return (command.text.replace("\\\n", " ") for block in blocks(page, "sh") for command in commands(block))
 
 
 def typed_that_begin(*beginnings: str) -> list[list[str]]:
@@ -143,8 +144,7 @@ def test_the_rules_and_the_dashboard_are_written_as_the_readme_says(copy: Path) 
     before[rule] = rule.read_text()
     for path in before:
         path.unlink()
-    lines = [command.text for block in blocks("examples/deploy/README.md", "sh") for command in commands(block)]
-    ours = [line for line in lines if line.startswith("fraiseql-guard") and "--api" not in line]
+    ours = [line for line in typed(README) if line.startswith("fraiseql-guard") and "--api" not in line]
     assert len(ours) == 3
     with chdir(copy):
         for line in ours:
@@ -154,12 +154,7 @@ def test_the_rules_and_the_dashboard_are_written_as_the_readme_says(copy: Path) 
 
 
 def test_grafana_is_sent_the_dashboard_as_the_readme_says(tmp_path: Path) -> None:
-    (line,) = (
-        command.text
-        for block in blocks("examples/deploy/README.md", "sh")
-        for command in commands(block)
-        if command.text.startswith("curl")
-    )
+    (line,) = (line for line in typed(README) if line.startswith("curl"))
     (tmp_path / "request.json").write_text('{"dashboard": {}}')
     grafana = Sink()
     try:
