@@ -64,7 +64,7 @@ def test_text_and_a_file_hold_a_schema(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", [5, SimpleNamespace(schema=5), lambda: None, lambda: SDL, object(), EchoApp()])
 def test_anything_else_stops_the_start_and_says_what_is_accepted(source: Any) -> None:
-    with pytest.raises(SettingsError, match=r"^schema=.*\. Accepted: a GraphQLSchema, a strawberry\.Schema"):
+    with pytest.raises(SettingsError, match=r"^schema=.*\. Accepted: a GraphQLSchema \(of .*\), a strawberry\.Schema, SDL text"):
         load_schema(source)
 
 
