@@ -135,3 +135,10 @@ def present_identity(scope: Scope, identity: Identity | None) -> None:
     found = scope.get("user")
     if found is None or type(found) is GuardUser:  # asked by its type: a lazy user would begin to load itself
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
+
+
+def present_anonymous(scope: Scope) -> None:
+    """Hand the app an anonymous user where no token is looked at, so that what asks ``request.user`` works before a key
+    is set. A user that is there stays."""
+    if "user" not in scope:
+        scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
