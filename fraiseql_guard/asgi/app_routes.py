@@ -91,6 +91,9 @@ def _walk(app: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
         for rule in url_map.iter_rules():
             yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint), walk.guard)
         return
+    if _library(app) in _LIBRARIES and not _listed(app):  # a library's own app answers on every path
+        yield AppRoute(prefix or "/", (), True, walk.guard)
+        return
     for route in _listed(app):
         path = prefix + (getattr(route, "path", None) or "")
         endpoint, handlers = getattr(route, "endpoint", None), getattr(route, "route_handlers", None)

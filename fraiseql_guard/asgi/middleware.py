@@ -24,6 +24,7 @@ from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
+from fraiseql_guard.asgi.lifespan import lead_lifespan
 from fraiseql_guard.asgi.logins import MARK, logins
 from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
@@ -252,7 +253,7 @@ class Middleware:
         # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
-            await self.app(scope, self._hearing_of_the_end(receive), self._watching_the_end(send))
+            await lead_lifespan(self.app, scope, self._hearing_of_the_end(receive), self._watching_the_end(send))
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
