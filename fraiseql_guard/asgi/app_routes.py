@@ -68,7 +68,7 @@ class _RouteWalk:
         guard = self.guard
         for _ in range(_DEEPEST):
             guard = self._guard_at(app) or guard
-            if app is None or _listed(app) or _url_map(app) is not None:
+            if app is None or _listed(app) or _url_map(app) is not None or _library(app) in _LIBRARIES:
                 break
             app = getattr(app, "app", None)
         return app, _RouteWalk(self.guards, guard, self.level + 1)

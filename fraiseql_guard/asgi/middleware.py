@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.announcement import announce
-from fraiseql_guard.asgi.app_chain import chain, schema_of
+from fraiseql_guard.asgi.app_chain import chain, made_for_one_route, schema_of
 from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
@@ -30,6 +30,7 @@ from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
+from fraiseql_guard.asgi.startup_warnings import ONE_EACH
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
@@ -300,6 +301,8 @@ class Middleware:
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
             self._announce(scope.get("app"))
+            if made_for_one_route(self.app, scope):
+                self._runtime.recorder.warn(ONE_EACH)
             if self._runtime.verifier is not None:
                 self._runtime.tell(self._runtime.verifier.warm_up)
             self._check = loop.create_task(self._check_store())
