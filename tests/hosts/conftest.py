@@ -14,5 +14,6 @@ from tests.hosts.table import SETTINGS
 @pytest.fixture(scope="module")
 def fraiseql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
     """FraiseQL on a PostgreSQL of its own."""
-    with ExampleServer(PACKAGE, tmp_path_factory.mktemp("fraiseql"), SETTINGS) as server:
+    environment = {**SETTINGS, "FRAISEQL_ENVIRONMENT": "development"}
+    with ExampleServer(PACKAGE, tmp_path_factory.mktemp("fraiseql"), environment) as server:
         yield server
