@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
-from starlette.routing import Mount
 from starlette.types import Scope
 
 from fraiseql_guard.asgi.mounts import MountPrefixes
@@ -91,13 +90,7 @@ def endpoint(scope: Scope, ctx: RequestContext, mounts: MountPrefixes) -> str:
     of the mounts that they are in."""
     if ctx.endpoint != UNKNOWN:
         return ctx.endpoint
-    route = scope.get("route")
-    template = getattr(route, "path", None)
-    if not isinstance(template, str) or not template:
-        return UNKNOWN
-    if isinstance(route, Mount):  # its app shows no routes: the prefix is all that is known
-        return mounts.of(scope) or template
-    return mounts.of(scope, template) + template
+    return mounts.route_of(scope) or UNKNOWN
 
 
 class GuardUser(BaseUser):
