@@ -90,8 +90,9 @@ def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator
         return
     more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""
     yield (
-        f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
-        f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
+        f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return: "
+        f"{', '.join(unsliced[:_NAMED])}{more}. Give them one, such as first, or set {name_of('list_multiplier')} to "
+        "what they return"
     )
 
 
