@@ -11,10 +11,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from examples.process import ExampleServer
 from fraiseql_guard import Guard
 from tests.hosts.places import PLACES, PLACING
 from tests.hosts.serving import Served, client_of, lifespan, refusal
 from tests.hosts.table import DEPTH, FRAISEQL, HOSTS, RATE, SETTINGS, Host, loaded, parameters
+from tests.hosts.test_pages import opens
 from tests.support.asgi import EchoApp, graphql
 from tests.support.waiting import until
 
@@ -114,3 +116,18 @@ async def test_metrics_name_the_endpoint_and_the_log_the_operation(
         return {name} == {line["operation"] for line in lines if line.get("operation") == name}
 
     await until(named)
+
+
+@pytest.mark.parametrize("host", parameters((FRAISEQL,)))
+async def test_fraiseqls_playground_opens_in_development(host: Host, fraiseql_server: ExampleServer) -> None:
+    async with httpx.AsyncClient(base_url=fraiseql_server.url, trust_env=False) as client:
+        await opens(client)
+
+
+@pytest.mark.parametrize("host", parameters((FRAISEQL,)))
+async def test_fraiseqls_start_says_what_can_be_changed(host: Host, fraiseql_server: ExampleServer) -> None:
+    lines = fraiseql_server.log_lines()
+    said = [line["context"]["detail"] for line in lines if line["event"] == "guard.configuration"]
+    (sentence,) = said  # the only one is about a list of the app's own
+    assert sentence.startswith("lists without a slicing argument are counted as 10 items")
+    assert "Comment.replies. Give them one, such as first, or set FRAISEQL_GUARD_LIST_MULTIPLIER" in sentence

@@ -10,12 +10,10 @@ import httpx
 import pytest
 from graphql import get_introspection_query
 
-from examples.process import ExampleServer
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
-from tests.hosts.places import PLACING
 from tests.hosts.serving import client_of, lifespan, refusal
-from tests.hosts.table import FRAISEQL, HOSTS, IN_PROCESS, Host, loaded, parameters
+from tests.hosts.table import IN_PROCESS, Host, loaded, parameters
 
 KEY = {"FRAISEQL_JWT_SECRET": SECRET}
 DEVELOPMENT = {"FRAISEQL_ENVIRONMENT": "development"}
@@ -27,7 +25,8 @@ INTROSPECTIONS = (
     ),
 )
 """As GraphiQL sends them, with what a server may or may not know."""
-WITH_PAGES = tuple(host for host in HOSTS if host.has_page)
+WITH_PAGES = tuple(host for host in IN_PROCESS if host.has_page)
+"""FraiseQL's page is tried in test_conformance.py, where its server runs."""
 BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 
@@ -38,37 +37,28 @@ async def serving(host: Host, environment: dict[str, str]) -> AsyncIterator[http
             yield client
 
 
-@asynccontextmanager
-async def in_development(host: Host, request: pytest.FixtureRequest, **more: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a host in development; of FraiseQL's server, which has a key."""
-    if host is not FRAISEQL:
-        async with serving(host, {**DEVELOPMENT, **more}) as client:
-            yield client
-        return
-    server: ExampleServer = request.getfixturevalue("fraiseql_server")
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False, headers={PLACING: "alone"}) as client:
-        yield client
-
-
 async def introspect(client: httpx.AsyncClient, query: str, **headers: str) -> httpx.Response:
     """What GraphiQL does when it opens."""
     asked = {"query": query, "operationName": "IntrospectionQuery"}
     return await client.post("/graphql", json=asked, headers={"accept": "application/json", **headers})
 
 
+async def opens(client: httpx.AsyncClient) -> None:
+    """The page is there, and its introspections are answered without a token."""
+    page = await client.get("/graphql", headers=BROWSER)
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    for query in INTROSPECTIONS:
+        answer = await introspect(client, query)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["data"]["__schema"]["queryType"]["name"] == "Query"
+
+
 @pytest.mark.parametrize("key", [{}, KEY], ids=["without a key", "with a key"])
 @pytest.mark.parametrize("host", parameters(WITH_PAGES))
-async def test_in_development_the_page_opens_and_learns_the_schema(
-    host: Host, key: dict[str, str], request: pytest.FixtureRequest
-) -> None:
-    async with in_development(host, request, **key) as client:
-        page = await client.get("/graphql", headers=BROWSER)
-        assert page.status_code == 200
-        assert page.headers["content-type"].startswith("text/html")
-        for query in INTROSPECTIONS:
-            answer = await introspect(client, query)
-            assert answer.status_code == 200, answer.text
-            assert answer.json()["data"]["__schema"]["queryType"]["name"] == "Query"
+async def test_in_development_the_page_opens_and_learns_the_schema(host: Host, key: dict[str, str]) -> None:
+    async with serving(host, {**DEVELOPMENT, **key}) as client:
+        await opens(client)
 
 
 @pytest.mark.parametrize("host", parameters(IN_PROCESS))
@@ -90,7 +80,7 @@ async def test_elsewhere_the_schema_is_no_secret_told(host: Host) -> None:
         assert refusal(await introspect(client, INTROSPECTIONS[0]))["code"] == "UNAUTHENTICATED"
 
 
-@pytest.mark.parametrize("host", parameters(tuple(host for host in IN_PROCESS if host.has_page)))
+@pytest.mark.parametrize("host", parameters(WITH_PAGES))
 async def test_the_page_itself_is_the_hosts_to_switch_off(host: Host) -> None:
     async with serving(host, KEY) as client:
         page: Any = await client.get("/graphql", headers=BROWSER)
