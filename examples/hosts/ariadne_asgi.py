@@ -1,4 +1,4 @@
-"""Ariadne's ASGI app in Starlette: ``uvicorn --no-proxy-headers examples.hosts.ariadne_asgi:app``."""
+"""Ariadne's ASGI app in Starlette: ``uvicorn --no-proxy-headers main:app``."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Django with Strawberry's view: ``uvicorn --no-proxy-headers examples.hosts.django_app:application``."""
+"""Django with Strawberry's view: ``uvicorn --no-proxy-headers main:application``."""
 
 from collections.abc import Awaitable, Callable
 
@@ -44,10 +44,12 @@ schema = strawberry.Schema(Query)
 def guards_user(
     get_response: Callable[[HttpRequest], Awaitable[HttpResponse]],
 ) -> Callable[..., Awaitable[HttpResponse]]:
-    """Makes the user that the guard has verified Django's. Stands in MIDDLEWARE, below its sessions."""
+    """Makes the user that the guard has verified Django's. In MIDDLEWARE it comes after those that find other users."""
 
     async def middleware(request: HttpRequest) -> HttpResponse:
-        request.user = request.scope["user"]
+        user = request.scope["user"]
+        if user.is_authenticated or not hasattr(request, "user"):
+            request.user = user
         return await get_response(request)
 
     return middleware

@@ -1,4 +1,4 @@
-"""FastAPI with a route of its own for GraphQL: ``uvicorn --no-proxy-headers examples.hosts.fastapi_app:app``."""
+"""FastAPI with a route of its own for GraphQL: ``uvicorn --no-proxy-headers main:app``."""
 
 from typing import Any
 

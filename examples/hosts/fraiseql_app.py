@@ -1,4 +1,4 @@
-"""FraiseQL on PostgreSQL: ``uvicorn --no-proxy-headers examples.hosts.fraiseql_app:app``."""
+"""FraiseQL on PostgreSQL: ``uvicorn --no-proxy-headers main:app``."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Litestar with Strawberry's controller: ``uvicorn --no-proxy-headers examples.hosts.litestar_app:app``."""
+"""Litestar with Strawberry's controller: ``uvicorn --no-proxy-headers main:app``."""
 
 import strawberry
 from litestar import Litestar

@@ -1,4 +1,4 @@
-"""Quart with Strawberry's view: ``uvicorn --no-proxy-headers examples.hosts.quart_app:app``."""
+"""Quart with Strawberry's view: ``uvicorn --no-proxy-headers main:app``."""
 
 import strawberry
 from quart import Quart

@@ -1,4 +1,4 @@
-"""Starlette with a route of its own for GraphQL: ``uvicorn --no-proxy-headers examples.hosts.starlette_app:app``."""
+"""Starlette with a route of its own for GraphQL: ``uvicorn --no-proxy-headers main:app``."""
 
 from graphql import GraphQLResolveInfo, build_schema, graphql
 from starlette.applications import Starlette

@@ -1,4 +1,4 @@
-"""Strawberry's own ASGI app in Starlette: ``uvicorn --no-proxy-headers examples.hosts.strawberry_asgi:app``."""
+"""Strawberry's own ASGI app in Starlette: ``uvicorn --no-proxy-headers main:app``."""
 
 import strawberry
 from starlette.applications import Starlette

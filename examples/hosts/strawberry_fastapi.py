@@ -1,4 +1,4 @@
-"""Strawberry on FastAPI: ``uvicorn --no-proxy-headers examples.hosts.strawberry_fastapi:app``."""
+"""Strawberry on FastAPI: ``uvicorn --no-proxy-headers main:app``."""
 
 import strawberry
 from fastapi import FastAPI
