@@ -70,7 +70,7 @@ class _RouteWalk:
             guard = self._guard_at(app) or guard
             if app is None or _listed(app) or _url_map(app) is not None or _library(app) in _LIBRARIES:
                 break
-            app = getattr(app, "app", None)
+            app = getattr(app, "app", None) or getattr(app, "__self__", None)  # Quart's asgi_app is a method
         return app, _RouteWalk(self.guards, guard, self.level + 1)
 
     def _guard_at(self, app: Any) -> Any:
