@@ -163,7 +163,7 @@ def test_a_schema_in_which_nothing_can_be_asked_stops_the_start(source: Any) -> 
         ({"__schema": {}}, "schema=dict is no GraphQLSchema"),
         ("type Query { people: Nowhere }", "schema=(text) cannot be read: "),
     ],
-    ids=str,
+    ids=["app", "import", "nothing", "bytes", "dict", "unknown type"],
 )
 def test_a_wrong_one_is_one_message_that_says_what_it_was(source: Any, words: str) -> None:
     with pytest.raises(SettingsError, match=ACCEPTED) as raised:
