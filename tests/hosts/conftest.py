@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from examples.process import ExampleServer
-from tests.hosts.fraiseql_server.serve import PACKAGE
+from tests.hosts.fraiseql_server import PACKAGE
 from tests.hosts.table import SETTINGS
 
 

@@ -134,10 +134,10 @@ async def test_several_paths_are_guarded_alike() -> None:
         assert await code(client, "/other") is None
 
 
-async def test_djangos_script_name_is_a_prefix_to_be_named(log: Path) -> None:
+@pytest.mark.parametrize("host", parameters(tuple(host for host in IN_PROCESS if host.name == "django_app")))
+async def test_djangos_script_name_is_a_prefix_to_be_named(host: Host, log: Path) -> None:
     from django.test.utils import override_settings
 
-    (host,) = [host for host in IN_PROCESS if host.name == "django_app"]
     for paths, expected in (("/graphql", None), ("/api/graphql", "QUERY_TOO_DEEP")):
         environment = {**SHALLOW, "FRAISEQL_GUARD_GRAPHQL_PATHS": paths}
         with loaded(host, environment) as app, override_settings(FORCE_SCRIPT_NAME="/api"):

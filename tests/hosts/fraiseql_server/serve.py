@@ -2,8 +2,7 @@
 
 from examples.fraiseql_blog.serve import main
 from examples.serving import parse_arguments
-
-PACKAGE = "tests.hosts.fraiseql_server"
+from tests.hosts.fraiseql_server import PACKAGE
 
 if __name__ == "__main__":
     main(parse_arguments(f"{PACKAGE}.serve"), PACKAGE)
