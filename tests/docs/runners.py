@@ -57,7 +57,7 @@ def _bare_app(schema: GraphQLSchema) -> Starlette:
 
 async def run_python(block: Block, names: dict[str, Any]) -> None:
     """Run a block in its page's names; top-level await is allowed."""
-    code = compile(block, block.place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(block, block.place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     outcome = eval(code, names)
     if inspect.isawaitable(outcome):
         await outcome
