@@ -254,7 +254,8 @@ class Middleware:
         # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
-            await lead_lifespan(self.app, scope, self._hearing_of_the_end(receive), self._watching_the_end(send))
+            hear, tell = self._hearing_of_the_end(receive), self._watching_the_end(send)
+            await lead_lifespan(self.app, scope, hear, tell, warn=self._runtime.recorder.warn)
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 

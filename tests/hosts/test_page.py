@@ -18,6 +18,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import JSONResponse
 
 from fraiseql_guard import SettingsError
 from fraiseql_guard.graphql.cost.schema import load_schema
@@ -125,6 +126,11 @@ async def _said_by(app: Any, log: Path) -> list[str]:
     return sentences(log)
 
 
+async def _careless(scope: Any, receive: Any, send: Any) -> None:
+    """Takes every scope for a request's."""
+    await JSONResponse(scope["path"])(scope, receive, send)
+
+
 async def _of_starts(guarded: Callable[..., Any], log: Path) -> list[str]:
     """What the starts of apps say in which something is in the wrong place."""
     from litestar import Litestar, post
@@ -140,7 +146,7 @@ async def _of_starts(guarded: Callable[..., Any], log: Path) -> list[str]:
     inside.add_middleware(GZipMiddleware)
     middleware = [DefineMiddleware(Guard)]
     of_litestar = Litestar([post("/api/graphql", media_type="text/plain")(page)], middleware=middleware)
-    for app in (starlette_mount(), Guard(bare_strawberry()), Guard(inside), of_litestar):
+    for app in (starlette_mount(), Guard(bare_strawberry()), Guard(inside), of_litestar, Guard(_careless)):
         await _said_by(app, log)
     guard = guarded(EchoApp(), schema="type Query { people: [Person!]! } type Person { name: String }")
     await graphql(guard, "{ people { name } }")

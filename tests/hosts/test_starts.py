@@ -135,9 +135,11 @@ class Refusing:
 
 
 @pytest.mark.parametrize("raises", [True, False])
-async def test_for_an_app_that_knows_no_lifespan_the_guard_answers(raises: bool) -> None:
-    async with lifespan(Guard(Refusing(raises=raises))):
+async def test_for_an_app_that_knows_no_lifespan_the_guard_answers(raises: bool, guarded: Any) -> None:
+    guard = guarded(Refusing(raises=raises))
+    async with lifespan(guard.guard):
         pass
+    assert not [line for line in guard.lines("guard.configuration") if "has raised" in line["context"]["detail"]]
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -149,6 +151,19 @@ async def test_a_start_that_fails_is_no_unknown_lifespan(after: str) -> None:
 
     with pytest.raises(ValueError, match="HTTP alone"):
         await live()
+
+
+async def test_a_middleware_that_keeps_the_start_from_the_app_is_named(guarded: Any) -> None:
+    """It looks for a path, which a lifespan has not."""
+
+    async def careless(scope: Any, receive: Any, send: Any) -> None:
+        scope["path"].startswith("/")
+
+    guard = guarded(careless)
+    async with lifespan(guard.guard):
+        pass
+    said = [line["context"]["detail"] for line in guard.lines("guard.configuration")]
+    assert [sentence for sentence in said if "has raised KeyError('path')" in sentence]
 
 
 def bare_strawberry() -> Any:
