@@ -19,16 +19,18 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.announcement import announce
-from fraiseql_guard.asgi.app_chain import chain, schema_of
+from fraiseql_guard.asgi.app_chain import chain, made_for_one_route, schema_of
 from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
+from fraiseql_guard.asgi.lifespan import lead_lifespan
 from fraiseql_guard.asgi.logins import MARK, logins
 from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
+from fraiseql_guard.asgi.startup_warnings import ONE_EACH
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
@@ -252,7 +254,8 @@ class Middleware:
         # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
-            await self.app(scope, self._hearing_of_the_end(receive), self._watching_the_end(send))
+            hear, tell = self._hearing_of_the_end(receive), self._watching_the_end(send)
+            await lead_lifespan(self.app, scope, hear, tell, warn=self._runtime.recorder.warn)
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
@@ -299,6 +302,8 @@ class Middleware:
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
             self._announce(scope.get("app"))
+            if made_for_one_route(self.app, scope):
+                self._runtime.recorder.warn(ONE_EACH)
             if self._runtime.verifier is not None:
                 self._runtime.tell(self._runtime.verifier.warm_up)
             self._check = loop.create_task(self._check_store())

@@ -157,6 +157,9 @@ class Runtime:
     waiting_room: WaitingRoom | None = None
     cost_header: CostHeader | None = None
     own_bodies: OwnBodies | None = None
+    shows_anonymous: bool = False
+    """Whether apps find an anonymous user where no token is looked at: authentication is mounted, and has no key or is
+    off."""
     now: Callable[[], float] = time.time
 
     # What every request asks of the modes, looked up once.

@@ -91,6 +91,7 @@ class _RuntimeBuilder:
         return Runtime(
             settings=settings,
             modes=self._modes,
+            shows_anonymous=Protection.AUTH in self._mount_options.asked_for,
             paths=PathTable(settings, admin=Protection.ADMIN in self._active, rules=self._rules),
             resolver=self._resolver,
             metrics_access=self._metrics_access,

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from graphql import (
-    GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
-    build_schema,
     get_named_type,
     get_nullable_type,
     is_composite_type,
@@ -27,13 +24,11 @@ from graphql import (
 )
 
 from fraiseql_guard.core.measured import OperationKind
-from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.cost_directives import directive, names, points, weight
 from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
+from fraiseql_guard.graphql.cost.schema_sources import SchemaSource as SchemaSource
+from fraiseql_guard.graphql.cost.schema_sources import read_schema
 
-SchemaSource = object
-"""A GraphQLSchema, an object of a library that holds one, SDL text, a path, or a callable that returns a GraphQLSchema:
-what it is is found out when it is read."""
 WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
 """Fields that hold the items of their parent's list."""
 
@@ -89,58 +84,13 @@ class SchemaTable:
 
 
 def load_schema(source: SchemaSource | None) -> SchemaTable | None:
-    """The tables of a schema given as such, in an object that holds one (strawberry.Schema), as SDL text, as a path of
-    an SDL file, or as a callable that returns one.
+    """The tables of a schema given as such (of graphql-core or Ariadne), in an object that holds one
+    (strawberry.Schema, the ASGI app of Strawberry or Ariadne), as SDL text, as a path of an SDL file, or as a callable
+    that returns one.
 
     SettingsError if it cannot be had: without a schema the limits would silently be others.
     """
-    if source is None:
-        return None
-    schema = _schema_of(source)
-    if not isinstance(schema, GraphQLSchema):  # a callable may return anything
-        raise SettingsError(f"schema={type(schema).__name__} is no GraphQLSchema. Accepted: {_ACCEPTED}")
-    return _table(schema)
-
-
-def _schema_of(source: SchemaSource) -> object:
-    """The schema of any kind of source."""
-    if isinstance(source, str | Path):
-        return _parsed(source)
-    if (held := _held(source)) is not None:
-        return held
-    if not callable(source):
-        return source
-    try:
-        returned = source()
-    except TypeError as error:  # an app is callable, too
-        name = type(source).__name__
-        raise SettingsError(f"schema={name} cannot be called: {error}. Accepted: {_ACCEPTED}") from error
-    return _held(returned) or returned
-
-
-def _held(source: object) -> GraphQLSchema | None:
-    """graphql-core's schema in a library's own object."""
-    if isinstance(source, GraphQLSchema):
-        return source
-    held = (getattr(source, name, None) for name in _HOLDING)
-    return next((each for each in held if isinstance(each, GraphQLSchema)), None)
-
-
-_HOLDING: Final = ("_schema", "schema", "graphql_schema")
-"""Where the objects of Strawberry, Ariadne and Graphene hold it."""
-_ACCEPTED: Final = (
-    "a GraphQLSchema, a strawberry.Schema, SDL text, the path of an SDL file, or a callable that returns a schema"
-)
-
-
-def _parsed(source: str | Path) -> GraphQLSchema:
-    try:
-        text = source if isinstance(source, str) and "{" in source else Path(source).read_text(encoding="utf-8")
-        return build_schema(text, assume_valid_sdl=True)  # directives of other tools need not be defined
-    except (OSError, ValueError, TypeError, GraphQLError) as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        name = "(text)" if isinstance(source, str) and "{" in source else str(source)
-        raise SettingsError(f"schema={name} cannot be read: {cause}. Accepted: {_ACCEPTED}") from error
+    return None if source is None else _table(read_schema(source))
 
 
 def _table(schema: GraphQLSchema) -> SchemaTable:
