@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -81,6 +84,16 @@ def line_of(app: SocketServer, event: str, request_id: str) -> dict[str, Any]:
 
     until_now(written)
     return found[0]
+
+
+def test_the_command_that_shows_whether_it_works(proxy: Proxy, app: SocketServer, tmp_path: Path) -> None:
+    (line,) = re.findall(r"^```sh\n(curl .*)\n```", TEXT, re.MULTILINE)
+    address = new_address()
+    here = ["--interface", address, "--cacert", str(proxy.place.certificate.file), "--noproxy", "*"]
+    command = [*shlex.split(line.replace("https://api.example.org", proxy.url)), *here]
+    head = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60).stdout
+    (request_id,) = re.findall(r"(?im)^x-request-id: ([0-9a-f]+)", head)
+    assert line_of(app, "http.request", request_id)["ip_address"] == address
 
 
 @pytest.mark.parametrize("forged", [{}, FORGED], ids=["plain", "forged"])
