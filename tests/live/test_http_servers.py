@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 from examples.process import PROJECT
 from fraiseql_guard.testing import samples_of
 from tests.support.http_servers import COLUMNS, SERVERS, documented, observed
+from tests.support.pages import blocks
 from tests.support.ports import free_port
 from tests.support.socket_servers import APP, PARENT
 from tests.support.waiting import until_now
@@ -27,9 +27,9 @@ from tools.docs import ROOT
 # Servers and apps are installed for the Python that development uses.
 pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="the servers are tested on CPython 3.13")
 
-TEXT = (ROOT / "docs/servers.md").read_text(encoding="utf-8")
-LINES = {line.split()[0]: line for line in re.findall(r"^```sh\n(.*)\n```", TEXT, re.MULTILINE)}
-(HYPERCORN,) = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+PAGE = "docs/servers.md"
+LINES = {line.split()[0]: line for line in blocks(PAGE, "sh")}
+(HYPERCORN,) = blocks(PAGE, "toml")
 CLIENT = "203.0.113.7"
 DEEP = "{a" * 12 + "}" * 12
 
@@ -131,3 +131,8 @@ def test_the_line_for_a_server_serves_counts_and_ends_as_the_page_says(started: 
     assert not [each for each in details if "proxy-headers" in each or "MULTIPROC" in each or "ws-max-size" in each]
     started.process.terminate()
     assert started.process.wait(30) in {0, -signal.SIGTERM}
+
+
+def test_the_line_behind_a_proxy_is_the_same_on_this_machine_alone() -> None:
+    behind = [line for line in blocks("docs/proxies.md", "sh") if line.startswith("uvicorn ")]
+    assert behind == [LINES["uvicorn"].replace("0.0.0.0", "127.0.0.1")]

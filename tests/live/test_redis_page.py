@@ -14,13 +14,15 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, RedisStore
 from tests.support.asgi import graphql
+from tests.support.pages import blocks
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 from tools.docs import ROOT
 
 pytestmark = pytest.mark.redis
 
-TEXT = (ROOT / "docs/redis.md").read_text(encoding="utf-8")
+PAGE = "docs/redis.md"
+TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 (ACL,) = re.findall(r"^redis-cli (ACL SETUSER .*)$", TEXT, re.MULTILINE)
 CLIENT, OTHER = ("198.51.100.7", 40000), ("198.51.100.8", 40000)
 PATIENT = {"store_timeout_ms": 5000}
@@ -41,6 +43,12 @@ def cells(first: str) -> list[str]:
     """A row of a table of the page."""
     (line,) = re.findall(rf"^\| {re.escape(first)} \|(.*)\|$", TEXT, re.MULTILINE)
     return [cell.strip() for cell in line.split("|")]
+
+
+def options(first_line: str) -> list[str]:
+    """A block of redis.conf as arguments of the server."""
+    (block,) = (each for each in blocks(PAGE, "ini") if each.first_line == first_line)
+    return [word for line in block.splitlines() for name, value in [line.split()] for word in (f"--{name}", value)]
 
 
 async def statuses(guard: Any, number: int, client: Any = CLIENT) -> list[int]:
@@ -119,17 +127,20 @@ async def test_a_redis_that_evicts_forgets_limits_and_blocks(server: RedisServer
     assert fresh.events("guard.store_failed") == []
 
 
-async def test_a_redis_that_is_full_and_does_not_evict_keeps_them(server: RedisServer, guarded) -> None:
-    await exhausted_and_blocked(guarded(redis_url=server.url, **LIMITED))
-    server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    server.ask("CONFIG", "SET", "maxmemory", 1)
-    full = guarded(redis_url=server.url, **LIMITED)
-    assert await statuses(full, 4, ("198.51.100.9", 1)) == [200, 200, 200, 429]
-    assert "OOM" in full.events("guard.store_failed")[0]["context"]["detail"]
-    server.ask("CONFIG", "SET", "maxmemory", 0)
-    again = guarded(redis_url=server.url, **LIMITED)
-    assert await statuses(again, 1) == [429]
-    await until(lambda: _refused(again))
+@pytest.mark.parametrize("program", PROGRAMS)
+async def test_a_redis_that_is_full_and_does_not_evict_keeps_them(program: str, guarded) -> None:
+    with RedisServer(*options("maxmemory 256mb"), program=program) as server:
+        healthy = guarded(redis_url=server.url, **LIMITED)
+        await exhausted_and_blocked(healthy)
+        assert "evict" not in str(healthy.events("guard.configuration"))
+        server.ask("CONFIG", "SET", "maxmemory", 1)
+        full = guarded(redis_url=server.url, **LIMITED)
+        assert await statuses(full, 4, ("198.51.100.9", 1)) == [200, 200, 200, 429]
+        assert "OOM" in full.events("guard.store_failed")[0]["context"]["detail"]
+        server.ask("CONFIG", "SET", "maxmemory", 0)
+        again = guarded(redis_url=server.url, **LIMITED)
+        assert await statuses(again, 1) == [429]
+        await until(lambda: _refused(again))
 
 
 # --- persistence ------------------------------------------------------------------------------------------------------
@@ -137,7 +148,7 @@ async def test_a_redis_that_is_full_and_does_not_evict_keeps_them(server: RedisS
 
 @pytest.mark.parametrize("program", PROGRAMS)
 async def test_what_was_written_outlives_a_restart_with_the_append_only_file(program: str, guarded) -> None:
-    with RedisServer("--appendonly", "yes", "--appendfsync", "always", program=program) as server:
+    with RedisServer(*options("appendonly yes"), program=program) as server:
         await exhausted_and_blocked(guarded(redis_url=server.url, **LIMITED))
         server.restart()
         again = guarded(redis_url=server.url, **LIMITED)
