@@ -115,7 +115,18 @@ def test_two_workers_show_one_sum_and_a_reload_loses_nothing(service: Service) -
     assert service.process.wait(30) in {0, -signal.SIGTERM}
 
 
-def test_the_warning_is_the_one_that_is_written(tmp_path: Path) -> None:
+def test_a_worker_takes_no_more_memory_for_the_guard_than_the_page_says() -> None:
+    def needs(modules: str) -> int:
+        code = f"import resource, {modules}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+        return int(done.stdout) * 1024
+
+    (said,) = re.findall(r"at most (\d+) MB for the code of the guard", (PROJECT / PAGE).read_text(encoding="utf-8"))
+    host = "uvicorn, starlette.applications"
+    assert needs(f"{host}, fraiseql_guard") - needs(host) <= int(said) * MIB
+
+
+def test_the_warning_is_the_one_that_is_written() -> None:
     """tests/live/test_recycled_workers.py sees it at the start of real servers, in these words."""
     text = (PROJECT / PAGE).read_text(encoding="utf-8")
     assert re.search(r"^\| `uvicorn --workers 2 and PROMETHEUS_MULTIPROC_DIR is not set", text, re.MULTILINE)
