@@ -7,7 +7,7 @@ import pytest
 
 from fraiseql_guard import Guard
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
 from fraiseql_guard.core.settings import VARIABLES
 from tests.support.asgi import EchoApp
 from tools.docs import FILES, ROOT, rendered
@@ -26,10 +26,11 @@ def test_tables_are_what_the_code_says(name: str) -> None:
 def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     variables = {row.name for row in VARIABLES} | {f"{row.name}_FILE" for row in VARIABLES if row.form.secret}
-    variables.add(DATABASE_VARIABLE)
+    variables |= FRAISEQL_VARIABLES
     for name in re.findall(r"\bFRAISEQL_[A-Z_]*[A-Z]\b", text):
         assert name in variables, f"{page.name} names {name}"
     metrics = {metric.name for metric in (*signals.METRICS, *PENDING)}
+    metrics |= {name.lower() for name in FRAISEQL_VARIABLES}  # files that FraiseQL reads in a folder of secrets
     for name in re.findall(r"\bfraiseql_(?!guard\b)[a-z_]+", text):
         assert re.sub(r"_(bucket|sum|count)$", "", name) in metrics or name in metrics, f"{page.name} names {name}"
     events = {event.name for event in signals.EVENTS}

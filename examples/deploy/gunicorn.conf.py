@@ -21,6 +21,8 @@ max_requests = 50_000
 max_requests_jitter = 5_000
 # The guard reads forwarding headers itself: name your proxies in FRAISEQL_GUARD_TRUSTED_PROXIES.
 forwarded_allow_ips = ""
+# No door of gunicorn's own (25.1 and later), for which it wants a folder in the home directory.
+control_socket_disable = True
 
 
 def on_starting(server):  # noqa: ANN001, ANN201, ARG001 - gunicorn's hooks

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
 from fraiseql_guard.core.rule_checks import problems_of
 from fraiseql_guard.core.settings import VARIABLES, Settings
 from fraiseql_guard.core.signals import EVENTS
@@ -28,6 +29,12 @@ READ_HERE = {
     "README.md", "alertmanager.yml", "gunicorn.conf.py", "loki-rules.yaml", "prometheus.yml", "promtail.yaml",
     "rules.yml", "servicemonitor.yaml",
 }  # fmt: skip
+READ_BESIDE = {
+    ".dockerignore", ".gitignore", "Dockerfile", "app", "compose", "compose.yaml", "helm", "kubernetes",
+    "secrets.sh", "systemd",
+}  # fmt: skip
+"""By test_deploy_files.py and test_deploy_running.py."""
+MADE = {"__pycache__", "secrets"}
 
 
 def read(name: str) -> Any:
@@ -41,9 +48,9 @@ def checked(program: str, *arguments: str | Path) -> str:
 
 
 def test_every_example_is_read_by_a_test_and_named():
-    assert {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"} == READ_HERE
+    assert {path.name for path in FOLDER.iterdir() if path.name not in MADE} == READ_HERE | READ_BESIDE
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert all(f"({name})" in text for name in READ_HERE - {"README.md"})
+    assert all(f"({name})" in text for name in (READ_HERE | READ_BESIDE) - {"README.md"})
 
 
 def test_prometheus_takes_its_configuration(tmp_path):
@@ -134,7 +141,7 @@ def test_gunicorn_s_configuration_is_python_of_settings_that_it_knows(monkeypatc
     settings -= {"os", "shutil", "multiprocess"}
     assert settings == {
         "bind", "workers", "worker_class", "timeout", "graceful_timeout", "max_requests", "max_requests_jitter",
-        "forwarded_allow_ips", "on_starting", "child_exit",
+        "forwarded_allow_ips", "control_socket_disable", "on_starting", "child_exit",
     }  # fmt: skip
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "counter_1.db").write_text("of another start")
@@ -149,7 +156,8 @@ def test_variables_that_are_named_exist():
         if path.is_file()
         for name in re.findall(r"FRAISEQL_\w+", path.read_text(encoding="utf-8"))
     }
-    assert named_here <= {variable.name for variable in VARIABLES}
+    known = {variable.name for variable in VARIABLES} | FRAISEQL_VARIABLES
+    assert {name.removesuffix("_FILE") if name not in known else name for name in named_here} <= known
     assert RECORDING_FILE in rule_files()
 
 
