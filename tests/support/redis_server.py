@@ -20,10 +20,14 @@ from tools.components import locate
 class RedisServer:
     """Starts on entering, ends on leaving. ``arguments`` are given to redis-server (``--requirepass``, ``secret``).
 
-    ``configuration`` becomes a file that the server may rewrite, as a Sentinel does.
+    ``configuration`` becomes a file that the server may rewrite, as a Sentinel does. ``program`` may be another that
+    starts alike, ``valkey-server``.
     """
 
-    def __init__(self, *arguments: str, configuration: str = "", start_seconds: float = 20.0) -> None:
+    def __init__(
+        self, *arguments: str, configuration: str = "", start_seconds: float = 20.0, program: str = "redis-server"
+    ) -> None:
+        self._program = program
         self._arguments = arguments
         self._configuration = configuration
         self._start_seconds = start_seconds
@@ -44,7 +48,7 @@ class RedisServer:
     def start(self) -> None:
         """Start and wait until it answers; a port that was taken meanwhile is changed for another."""
         for _ in range(3):
-            command = [str(locate("redis-server"))]
+            command = [str(locate(self._program))]
             if self._configuration:
                 (self._folder / "redis.conf").write_text(self._configuration)
                 command.append(str(self._folder / "redis.conf"))

@@ -58,6 +58,11 @@ def _uvicorn(port: int, sockets: str) -> list[str]:
     return ["uvicorn", _TARGET, *where, *quiet]
 
 
+def _gunicorn(port: int, worker: str) -> list[str]:
+    where = ["--bind", f"127.0.0.1:{port}", "--worker-class", worker, "--forwarded-allow-ips", ""]
+    return ["gunicorn", _TARGET, *where, "--log-level", "warning", "--graceful-timeout", "2", "--no-control-socket"]
+
+
 COMMANDS: Final = {
     "uvicorn": lambda port: _uvicorn(port, "websockets-sansio"),
     "uvicorn-wsproto": lambda port: _uvicorn(port, "wsproto"),
@@ -66,10 +71,13 @@ COMMANDS: Final = {
         "granian", _TARGET, "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port),
         "--no-access-log", "--log-level", "warning", "--workers-kill-timeout", "2",
     ],
+    "gunicorn": lambda port: _gunicorn(port, "uvicorn_worker.UvicornWorker"),
+    "gunicorn-asgi": lambda port: _gunicorn(port, "asgi"),
     "daphne": lambda port: ["daphne", _TARGET, "--bind", "127.0.0.1", "--port", str(port), "--verbosity", "0"],
 }  # fmt: skip
 """The command of each server. hypercorn's answers HTTP/1.1 and, to clients that begin so, HTTP/2."""
-SERVERS: Final = tuple(COMMANDS)
+SERVERS: Final = tuple(name for name in COMMANDS if not name.startswith("gunicorn"))
+"""Those whose WebSockets are tested; gunicorn's workers are uvicorn's, or young."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,15 @@ class SSEStream:
 
 @asynccontextmanager
 async def streamed(
-    url: str, query: str, *, headers: Mapping[str, str] | None = None, get: bool = False, **payload: Any
-) -> AsyncIterator[SSEStream]:
-    """Ask by POST (or GET) for server-sent events. The connection is cut with the block."""
+    url: str, query: str, *, headers: Mapping[str, str] | None = None, get: bool = False,
+    transport: httpx.AsyncHTTPTransport | None = None, **payload: Any,
+) -> AsyncIterator[SSEStream]:  # fmt: skip
+    """Ask by POST (or GET) for server-sent events. The connection is cut with the block.
+
+    ``transport`` says from which address, and which certificate is trusted.
+    """
     accept = {"accept": "text/event-stream", **(headers or {})}
-    async with httpx.AsyncClient(timeout=LONGEST_SECONDS, trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=LONGEST_SECONDS, trust_env=False, transport=transport) as client:
         how = {"params": {"query": query, **{name: json.dumps(value) for name, value in payload.items()}}}
         request = client.build_request(
             "GET" if get else "POST", url, headers=accept, **(how if get else {"json": {"query": query, **payload}})

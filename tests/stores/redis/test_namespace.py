@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
 
@@ -124,9 +125,14 @@ async def test_nothing_is_shared(two) -> None:
 
 def documented() -> list[str]:
     """The command of the documentation that makes a user."""
+    text = (ROOT / "docs" / "redis.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^redis-cli (ACL SETUSER .*)$", text, re.MULTILINE)
+    return shlex.split(command)
+
+
+def test_the_page_of_settings_names_the_same_rights() -> None:
     text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    (command,) = re.findall(r"^ACL SETUSER .*$", text, re.MULTILINE)
-    return command.split()
+    assert [line.split() for line in re.findall(r"^ACL SETUSER .*$", text, re.MULTILINE)] == [documented()]
 
 
 @pytest.fixture(scope="module")
