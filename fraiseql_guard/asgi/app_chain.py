@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from graphql import GraphQLSchema
 from starlette.types import Scope
+
+if TYPE_CHECKING:
+    from graphql import GraphQLSchema
 
 
 def chain(app: Any) -> Iterator[Any]:
@@ -22,6 +24,12 @@ def chain(app: Any) -> Iterator[Any]:
 def schema_of(app: Any) -> GraphQLSchema | None:
     """The schema that a FraiseQL app shows in its state, if this is one."""
     schema = getattr(getattr(app, "state", None), "graphql_schema", None)
+    if schema is None:
+        return None
+    from graphql import (
+        GraphQLSchema,  # with an app that shows something there: a guard without a schema needs none of it
+    )
+
     return schema if isinstance(schema, GraphQLSchema) else None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
@@ -40,14 +40,16 @@ from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.graphql.cost.schema import SchemaSource
-from fraiseql_guard.identity.api_key_questions import AskApiKey
-from fraiseql_guard.identity.limit_keys import AskLimitKey
-from fraiseql_guard.identity.user_status import AskUserStatus
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
 from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.telemetry.recorder import RequestRecorder
+
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.api_key_questions import AskApiKey
+    from fraiseql_guard.identity.limit_keys import AskLimitKey
+    from fraiseql_guard.identity.user_status import AskUserStatus
 
 _DOCUMENTS_SECONDS: Final = 2.0
 """Longest that a start waits for the trusted documents of the store."""

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from fraiseql_guard.asgi.app_chain import declared, middleware_names
-from fraiseql_guard.asgi.mount_options import MountOptions, can_authenticate
+from fraiseql_guard.asgi.mount_options import MountOptions, can_authenticate, schema_table
 from fraiseql_guard.core.servers import UVICORN_MESSAGE_BYTES, UVICORN_MESSAGE_OPTION, takes_largest_messages
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import WITH_MODE, Protection
 from fraiseql_guard.core.surroundings import blinding, warnings_of
-from fraiseql_guard.graphql.cost.schema import load_schema
 from fraiseql_guard.graphql.cost.slicing_arguments import unsliced_fields
 
 _WITHOUT_CALLERS: Final = frozenset({"development", "test", "testing"})
@@ -85,7 +84,7 @@ def _keys_without_users(mount_options: MountOptions) -> Iterator[str]:
 
 
 def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
-    table = load_schema(mount_options.schema) if Protection.QUERY_LIMITS in mount_options.protections else None
+    table = schema_table(mount_options) if Protection.QUERY_LIMITS in mount_options.protections else None
     if table is None or not (unsliced := unsliced_fields(table, settings)):
         return
     more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""

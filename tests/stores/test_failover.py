@@ -21,7 +21,6 @@ from fraiseql_guard.stores import (
     AdmitResult,
     FailoverStore,
     MemoryStore,
-    RedisStore,
     StoreError,
     open_store,
 )
@@ -33,6 +32,7 @@ from fraiseql_guard.stores.lift_jobs import LiftJobStore
 from fraiseql_guard.stores.limits import LimitStore
 from fraiseql_guard.stores.local_share import count_workers, share_of
 from fraiseql_guard.stores.overrides import OverrideStore
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refused_documents import RefusedDocumentStore
 from fraiseql_guard.stores.sanctions import SanctionStore
 from tests.stores.conftest import ManualClock

@@ -7,8 +7,6 @@ was built in code has no definitions, and then only its types count.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
 
 from graphql import (
     GraphQLField,
@@ -25,62 +23,9 @@ from graphql import (
 
 from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.graphql.cost.cost_directives import directive, names, points, weight
-from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
-from fraiseql_guard.graphql.cost.schema_sources import SchemaSource as SchemaSource
+from fraiseql_guard.graphql.cost.input_types import argument_rule, default, input_types, weighed_inputs
 from fraiseql_guard.graphql.cost.schema_sources import read_schema
-
-WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
-"""Fields that hold the items of their parent's list."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRule:
-    """One field of one type. ``returns`` names a composite type, or is None for a leaf."""
-
-    returns: str | None
-    many: bool  # a list of composites
-    listed: bool  # a list of anything
-    arguments: Mapping[str, ArgumentRule]
-    weight: int | None  # of @cost on the field or on the type that it returns
-    assumed_size: int | None  # of @listSize
-    slicing_arguments: tuple[str, ...] | None
-    sized_fields: frozenset[str]
-    one_needed: bool  # exactly one of its slicing arguments has to be given
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaTable:
-    """``fields`` of every composite type; ``possible`` object types of every composite type (of an object itself), in
-    order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
-
-    ``inputs`` are the fields of those input types in which @cost stands somewhere, ``input_types`` by input type the
-    kinds of those fields that can be or hold a size. Without ``nested_switches`` the host
-    looks at @skip and @include at the root of an operation alone. ``authoritative``: the host runs this very schema and
-    validates documents, so that it refuses a field that is not in ``fields``.
-    """
-
-    roots: Mapping[OperationKind, str]
-    fields: Mapping[str, Mapping[str, FieldRule]]
-    possible: Mapping[str, tuple[str, ...]]
-    members: Mapping[str, frozenset[str]]
-    inputs: Mapping[str, Mapping[str, ArgumentRule]]
-    input_types: Mapping[str, Mapping[str, str]]
-    nested_switches: bool
-    authoritative: bool
-    of_fraiseql: bool = False
-
-    def applies(self, owner: str, on: str | None) -> bool:
-        """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
-        return on is None or on not in self.members or owner in self.members[on]
-
-    def holds_items(self, type_name: str | None) -> bool:
-        """Whether a type is a page of a list: one of its fields is edges, nodes or items, and a list."""
-        own = self.fields.get(type_name or "", {})
-        return any(name in own and own[name].listed for name in WRAPPERS)
-
-    def holds_lists(self, type_name: str | None) -> bool:
-        """Whether some field of a type is a list of composites."""
-        return any(rule.many for rule in self.fields.get(type_name or "", {}).values())
+from fraiseql_guard.graphql.cost.schema_table import FieldRule, SchemaSource, SchemaTable
 
 
 def load_schema(source: SchemaSource | None) -> SchemaTable | None:

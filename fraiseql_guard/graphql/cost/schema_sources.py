@@ -17,10 +17,7 @@ from graphql import (
 )
 
 from fraiseql_guard.core.variables import SettingsError
-
-SchemaSource = object
-"""A GraphQLSchema, an object of a library that holds one, SDL text, a path, or a callable that returns a GraphQLSchema:
-what it is is found out when it is read."""
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource
 
 
 def read_schema(source: SchemaSource) -> GraphQLSchema:
