@@ -18,6 +18,8 @@ BENCHMARKS = {
     "--short takes less than five minutes",
     "sanctions": "up to 100,000 sanctions: longest stall of the event loop, duration and Redis's time of status, "
     "top, the console, the list of blocks and lifting all, on Redis and in memory",
+    "scale": "1, 2 and 4 workers on one Redis and on a cluster: requests/s, CPU of workers and Redis, exact limits; on "
+    "these costs a simulation of 100 workers and 10 nodes; --short takes less than two minutes",
     "soak": "500 sockets and streams beside plain requests for ten minutes, workers killed, Redis restarted: what is "
     "left of them in the end (nothing); --seconds 60 for a minute",
     "sockets": "CPU per operation and event over a WebSocket, memory of 1,000 idle ones, p99 of events beside a client "

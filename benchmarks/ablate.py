@@ -10,7 +10,6 @@ includes zero buys nothing that this machine can see. The row ``nothing`` is the
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import signal
 import statistics
@@ -27,6 +26,7 @@ from benchmarks.ablations import ABLATIONS, Ablation
 from benchmarks.pairs import added, order
 from benchmarks.peers.costs import database_url
 from benchmarks.peers.effort import Progress
+from benchmarks.results import Clock
 from tests.support.redis_server import RedisServer
 
 _WARM_UP = 400
@@ -119,6 +119,7 @@ def measured(name: str, row: Ablation, ways: Mapping[str, Asked], redis: RedisSe
 
 def run(names: Sequence[str], effort: Effort, file: Path | None) -> dict[str, str]:
     """Print every row once it is measured, and write all that there is. Returns what could not be measured, and why."""
+    clock = Clock("ablate")
     heading = f"Python {platform.python_version()}, {effort.rounds} rounds of {effort.requests} requests"
     print(f"{heading}, {CONNECTIONS} at a time: CPU microseconds a request")
     print(f"{'':13}{'switched off':48}{'asked':24}{'with it':>8}{'more without it':>25}", flush=True)
@@ -136,8 +137,7 @@ def run(names: Sequence[str], effort: Effort, file: Path | None) -> dict[str, st
             for row in rows:
                 print(row.line(), flush=True)
                 written.append(row.facts())
-            if file is not None:
-                file.write_text(json.dumps({"run": heading, "rows": written}, indent=2), encoding="utf-8")
+            clock.save(file, written)
     return failed
 
 

@@ -15,6 +15,7 @@ from benchmarks.peers.variants import Variant
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".cache" / "benchmarks" / "peers"
 PINS = ROOT / "benchmarks" / "peers-requirements.txt"
+_EXTRAS = ("redis", "jwt")
 _SERVER = ("uvicorn", "httptools", "uvloop", "fastapi")
 
 
@@ -47,7 +48,10 @@ def prepare(variants: Sequence[Variant]) -> dict[str, str]:
 
 
 def _our_dependencies() -> list[str]:
-    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    """Of the package, and of its extras that the servers use."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project.get("optional-dependencies", {})
+    return [*project["dependencies"], *(each for name in _EXTRAS for each in extras.get(name, ()))]
 
 
 def _install(packages: Sequence[str]) -> str | None:
