@@ -83,8 +83,8 @@ lint: install ## Check style, format, types and the layers of the package
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-bench: install ## Measure what the guard costs a request
-	@$(PYTHON) -m benchmarks.overhead
+bench: install ## Measure everything briefly, beside the alternatives, and print one table (under 20 minutes)
+	@$(PYTHON) -m benchmarks summary
 
 soak: install ## Ten minutes of 500 sockets, workers killed, Redis restarted: nothing may be left in the end
 	@$(PYTHON) -m tools.components redis-server

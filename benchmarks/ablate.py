@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import signal
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -153,7 +152,6 @@ def main() -> int:
     if unknown := [name for name in options.names if name not in ABLATIONS]:
         parser.error(f"{', '.join(unknown)}: known are {', '.join(ABLATIONS)}")
     rounds, requests = (40, 64) if options.short else (200, 64)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the children, a signal would not
     effort = Effort(options.rounds or rounds, options.requests or requests)
     try:
         failed = run(options.names or list(ABLATIONS), effort, options.json)

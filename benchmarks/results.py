@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
@@ -15,6 +17,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
+
+from tools.components import CACHE
 
 _PACKAGES: Final = ("fraiseql-guard", "uvicorn", "starlette", "graphql-core", "hiredis", "orjson", "uvloop")
 _WIDTH: Final = 120
@@ -50,8 +54,7 @@ class Clock:
         self._load = _load_average()
 
     def save(self, file: str | os.PathLike[str] | None, figures: Any) -> None:
-        """Whole or not at all: a run that is ended while it writes leaves what was there before. Nothing without a
-        file."""
+        """A run that is ended while it writes leaves what was there before. Nothing without a file."""
         if file is None:
             return
         result = Result(
@@ -63,10 +66,15 @@ class Clock:
             versions(),
             figures,
         )
-        path = Path(file)
-        beside = path.with_name(f"{path.name}.part")
-        beside.write_text(_lines(_short(asdict(result))) + "\n", encoding="utf-8")
-        beside.replace(path)
+        write(file, result)
+
+
+def write(file: str | os.PathLike[str], result: Result) -> None:
+    """A result: whole or not at all."""
+    path = Path(file)
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_text(_lines(_short(asdict(result))) + "\n", encoding="utf-8")
+    beside.replace(path)
 
 
 def read(file: str | os.PathLike[str]) -> Result:
@@ -92,7 +100,17 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | ({"Redis": number} if (number := _redis_version()) else {})
+
+
+def _redis_version() -> str:
+    """That of the server which benchmarks use, if it is there."""
+    program = shutil.which("redis-server") or CACHE / "bin" / "redis-server"
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return next((word.removeprefix("v=") for word in said.split() if word.startswith("v=")), "")
 
 
 def _without_file(options: Sequence[str]) -> tuple[str, ...]:

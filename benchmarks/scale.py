@@ -51,7 +51,7 @@ _SECONDS_A_TOKEN: Final = 86_400 / _RATE
 _COUNTED: Final = 500
 _DEEP: Final = 32
 WAYS: Final[Mapping[str, Way]] = {
-    "alone": Way(connections=1, together=1, pause_seconds=0.0005),  # long enough for Redis to fall asleep
+    "alone": Way(connections=1, together=1, pause_seconds=0.0002),
     "beside": Way(connections=CONNECTIONS, together=1),
     "together": Way(connections=CONNECTIONS, together=_DEEP),
 }

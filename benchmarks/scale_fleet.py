@@ -260,8 +260,9 @@ def replay(node: RedisServer, pid: int, decisions: Sequence[tuple[bytes, ...]], 
         reads, wakes = _reads(node), _wakes(pid)
         cpu, began, done = cpu_seconds(pid), time.perf_counter(), 0
         for number in range(max(1, count // (way.connections * together))):
-            if way.pause_seconds:
-                time.sleep(way.pause_seconds)
+            until = time.perf_counter() + way.pause_seconds
+            while way.pause_seconds and time.perf_counter() < until:
+                pass  # as a worker between two requests: this core stays awake, and Redis falls asleep
             for place, connection in enumerate(sockets):
                 connection.sendall(ring[(number * way.connections + place) * together % len(ring)])
             for connection, reader in zip(sockets, readers, strict=True):

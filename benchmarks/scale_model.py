@@ -7,8 +7,9 @@ Simulated event by event, from a seed: the same costs and seed give the same fig
 * A node is one process. In each turn it takes all that has arrived, spends ``read`` for each worker that sent something
   and ``decision`` for each decision, and answers all at the end of the turn, as Redis does. One that had nothing to do
   spends ``wake`` first. So what a decision costs falls when decisions arrive together.
-* Processes share ``cores``: one that has work waits for a core, and keeps it for ``slice_seconds`` at most while others
-  wait. Without a number each process has a core of its own.
+* Processes share ``cores`` fairly, as Linux has it: of those that wait for one, that which has used least comes first,
+  and displaces a process that has used more (by ``slice_seconds``) at the end of its turn. So a node that works little
+  is served at once, and decides one by one. Without a number each process has a core of its own.
 * Callers are spread over the nodes evenly. What workers tell the store about themselves (``upkeep``) goes to one node.
 
 Not modelled: collections of garbage, neighbours on the machine, lost packets, one caller who is a large share of all.
@@ -84,13 +85,12 @@ class _Request:
 class _Process:
     """A single-threaded process: what it is to do, and whether it does something."""
 
-    __slots__ = ("busy", "inbox", "items", "reads", "rested", "since", "turn", "turns", "waiting", "wakes")
+    __slots__ = ("busy", "inbox", "items", "reads", "rested", "turn", "turns", "waiting", "wakes")
 
     def __init__(self, turn: Callable[[_Process], float]) -> None:
         self.turn = turn
         self.inbox: deque[_Request] = deque()
         self.waiting = self.rested = False
-        self.since = 0.0
         self.busy = 0.0
         self.turns = self.items = self.reads = self.wakes = 0
 
@@ -105,7 +105,7 @@ class _Fleet:
         self._events: list[tuple[float, int, Callable[..., None], tuple[object, ...]]] = []
         self._numbers = itertools.count()
         self._free = math.inf if size.cores is None else size.cores
-        self._ready: deque[_Process] = deque()
+        self._ready: list[tuple[float, int, _Process]] = []
         self.workers = [_Process(self._work) for _ in range(size.workers)]
         self.nodes = [_Process(self._decide) for _ in range(size.nodes)]
         self.client = _Process(self._ask)
@@ -130,14 +130,16 @@ class _Fleet:
         process.inbox.append(request)
         if not process.waiting:
             process.waiting = process.rested = True
-            self._ready.append(process)
+            self._wait(process)
             self._schedule()
+
+    def _wait(self, process: _Process) -> None:
+        heapq.heappush(self._ready, (process.busy, next(self._numbers), process))
 
     def _schedule(self) -> None:
         while self._free and self._ready:
-            process = self._ready.popleft()
+            *_, process = heapq.heappop(self._ready)
             self._free -= 1
-            process.since = self.now
             self._begin(process)
 
     def _begin(self, process: _Process) -> None:
@@ -146,13 +148,13 @@ class _Fleet:
         self.at(self.now + took, self._end, process)
 
     def _end(self, process: _Process) -> None:
-        if process.inbox and (not self._ready or self.now - process.since < self._size.slice_seconds):
+        if process.inbox and (not self._ready or process.busy < self._ready[0][0] + self._size.slice_seconds):
             self._begin(process)
             return
         self._free += 1
         process.waiting = bool(process.inbox)
         if process.inbox:
-            self._ready.append(process)
+            self._wait(process)
         self._schedule()
 
     # --- what a turn of each does, and how long it takes -------------------------------------------------------------

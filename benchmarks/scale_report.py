@@ -78,12 +78,12 @@ def told_admitted(exact: Mapping[str, Any]) -> str:
 def told_advice(found: Mapping[str, Any]) -> str:
     """What one core of Redis carries, and when to shard."""
     nodes = found["nodes_for_largest"]
-    need = f"need {nodes} nodes" if nodes else "need more nodes than were simulated"
+    need = f"need {nodes} nodes, of those simulated" if nodes else "need more nodes than were simulated"
     return (
         f"One Redis core carries {found['redis_core_per_second']:,.0f} decisions/s. The p99 of a decision has doubled "
         f"at {found['bends_at_per_second']:,.0f}/s ({found['bends_at_load']:.0%} of that), which is what "
         f"{found['workers_per_core']} workers ask for that never rest ({found['worker_per_second']:,.0f}/s each). "
-        f"Shard beyond: {found['largest_fleet']} such workers {need}, of those simulated."
+        f"Shard beyond: {found['largest_fleet']} such workers {need}."
     )
 
 

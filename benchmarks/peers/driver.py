@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,7 +26,6 @@ from tests.support.redis_server import RedisServer
 def main() -> int:
     """Measure, print the table and the verdicts; ``--json FILE`` writes them, and what there is after every round."""
     clock, options = Clock("peers"), _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the children, a signal would not
     wanted = effort(options, OURS)
     heading = f"Python {platform.python_version()}, {os.cpu_count()} cores"
 
