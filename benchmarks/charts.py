@@ -144,8 +144,8 @@ class _Scale:
             positive = [value for value in values if value > 0]
             if not positive:
                 raise ValueError("a logarithmic axis needs something above 0")
-            self._low, self._high = math.floor(math.log10(min(positive))), math.ceil(math.log10(most))
-            self._high = max(self._high, self._low + 1)
+            self._low = float(math.floor(math.log10(min(positive))))
+            self._high = max(float(math.ceil(math.log10(most))), self._low + 1)
         else:
             self._step = _nice((max(most, 0.0) - min(least, 0.0) or 1.0) / _FEW_TICKS)
             self._low = math.floor(min(least, 0.0) / self._step) * self._step

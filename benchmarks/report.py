@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Final
 
 from benchmarks.results import Result, read, write
@@ -22,6 +23,7 @@ from benchmarks.summary import described, section_of
 PAGE: Final = ROOT / "docs" / "performance.md"
 DATA: Final = ROOT / "docs" / "performance"
 _MARKED: Final = re.compile(r"<!-- measured: ([a-z]+) -->\n.*?<!-- end -->", re.DOTALL)
+_WIDTH: Final = 130
 _LEFT_OUT: Final[Mapping[str, Sequence[str]]] = {"hostile": ("rows",)}
 """Figures that the page does not show and that are many: each attack at each size."""
 
@@ -30,7 +32,7 @@ def rendered(text: str, results: Mapping[str, Result], folder: str = DATA.name) 
     """The page with what was measured, and its charts by the names of their files."""
     charts: dict[str, str] = {}
 
-    def fill(match: re.Match[str]) -> str:
+    def shown_of(match: re.Match[str]) -> str:
         name = match[1]
         result = results.get(name)
         if result is None:
@@ -41,17 +43,21 @@ def rendered(text: str, results: Mapping[str, Result], folder: str = DATA.name) 
                 file = f"{name}-{chart.part}.svg" if chart.part else f"{name}.svg"
                 charts[file] = chart.svg
                 parts.append(f"![{chart.shows}]({folder}/{file})")
-            shown = "\n\n".join([*parts, section.text, table(section.table)])
+            shown = "\n\n".join([*parts, _wrapped(section.text), table(section.table)])
         return f"<!-- measured: {name} -->\n{shown}\n<!-- end -->"
 
-    return _MARKED.sub(fill, text), charts
+    return _MARKED.sub(shown_of, text), charts
 
 
 def _taken(result: Result) -> str:
-    """When, where, how long, and what repeats it."""
+    """What repeats it, how long that took, when and where."""
     load = result.machine.get("load_before")
-    busy = "" if load is None else f", load {load:g} before it began"
-    return f"`{result.command}`: {described(result)}. It took {result.seconds / 60:.1f} minutes{busy}."
+    busy = "" if load is None else f"; load {load:g} before it began"
+    return f"`{result.command}`, {result.seconds / 60:.1f} minutes{busy}.\n{_wrapped(f'{described(result)}.')}"
+
+
+def _wrapped(text: str) -> str:
+    return fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def wanted() -> dict[Path, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,7 @@ class Result:
     @property
     def command(self) -> str:
         """What repeats it."""
-        return " ".join(["python -m benchmarks", self.benchmark, *self.options])
+        return f"python -m benchmarks {shlex.join([self.benchmark, *self.options])}"
 
 
 class Clock:

@@ -45,10 +45,15 @@ def rows_of(results: Sequence[Result], problems: Mapping[str, str]) -> list[Row]
     by_name = {result.benchmark: result for result in results}
     rows = []
     for run in RUNS:
+        problem = problems.get(run.name, "")
         if run.name in by_name:
-            lines = section_of(by_name[run.name]).summary
-            rows += [Row(run.name, line.what, line.ours, line.beside) for line in lines]
-        if problem := problems.get(run.name):
+            try:
+                lines = section_of(by_name[run.name]).summary
+            except (LookupError, ValueError) as error:  # one that was ended may have no figures of ours yet
+                problem = problem or f"its result has not what is shown here: {error!r}"
+            else:
+                rows += [Row(run.name, line.what, line.ours, line.beside) for line in lines]
+        if problem:
             rows.append(Row(run.name, problem, "", ""))
     return rows
 

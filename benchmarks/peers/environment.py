@@ -31,12 +31,13 @@ def python() -> Path:
 def prepare(variants: Sequence[Variant]) -> dict[str, str]:
     """Make it, or use the one that is there. Returns the errors of the peers that cannot be installed."""
     stamp = FOLDER / "made-from"
-    text = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()
+    ours = _our_dependencies()
+    text = hashlib.sha256(b"\n".join([PINS.read_bytes(), sys.version.encode(), *map(str.encode, ours)])).hexdigest()
     if not stamp.exists() or stamp.read_text() != text:
         print("making the environment of the servers ...", file=sys.stderr)
         shutil.rmtree(FOLDER, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(FOLDER)], check=True)
-        if (error := _install((*_SERVER, *_our_dependencies()))) is not None:
+        if (error := _install((*_SERVER, *ours))) is not None:
             raise PeersEnvironmentError(error)
         stamp.write_text(text)
     everything = tuple(package for variant in variants for package in variant.packages)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.charts import OTHERS, OURS, Axis, Bar, bars, number_of
 from benchmarks.sections import Chart, Line, Section
 
 Rows = Sequence[Mapping[str, Any]]
+_STARVED: Final = 0.25
+"""The share of time without a core from which on times say little: the load is there too, on few cores."""
 
 
 def section(figures: Rows) -> Section:
@@ -35,7 +37,7 @@ def section(figures: Rows) -> Section:
     ]
     return Section(
         charts=[Chart(svg=chart, shows="p99 of ordinary users beside each attack, with and without the guard")],
-        text=" ".join(filter(None, [_worst(guarded, bare), _memory(figures), _missed(missed)])),
+        text=" ".join(filter(None, [_starved(felt), _worst(guarded, bare), _memory(figures), _missed(missed)])),
         table=rows,
         summary=_summary(guarded, bare),
     )
@@ -53,6 +55,16 @@ def _least(rows: Mapping[str, Mapping[str, Any]]) -> tuple[str, float]:
     """The attack beside which the fewest answers were good, and their share."""
     attack, row = min(rows.items(), key=lambda item: item[1]["under"]["goodput"])
     return attack, row["under"]["goodput"]
+
+
+def _starved(felt: Rows) -> str:
+    """Whether the machine did something else as well."""
+    most = max((row["starved"] for row in felt), default=0.0)
+    if most <= _STARVED:
+        return ""
+    return (
+        f"The machine was not quiet: servers waited for a core up to {most:.0%} of the time, so times say little here."
+    )
 
 
 def _worst(guarded: Mapping[str, Mapping[str, Any]], bare: Mapping[str, Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,13 @@ def test_the_summary_says_what_did_not_come_to_its_end() -> None:
     rows = rows_of(results, {"flood": "ended after 5 minutes, before it was done"})
     (line,) = [row for row in rows if row.benchmark == "flood"]
     assert line.what == "ended after 5 minutes, before it was done"
+
+
+def test_a_result_without_our_figures_is_said_to_have_none() -> None:
+    (flood,) = [result for result in results_in(DATA) if result.benchmark == "flood"]
+    bare = replace(flood, figures=[row for row in flood.figures if row["app"] == "bare"])
+    (row,) = [row for row in rows_of([bare], {}) if row.benchmark == "flood"]
+    assert row.what.startswith("its result has not what is shown here")
 
 
 def test_all_short_runs_together_take_less_than_twenty_minutes() -> None:
