@@ -38,7 +38,7 @@ def rendered(text: str, results: Mapping[str, Result], folder: str = DATA.name) 
         if result is None:
             shown = "Not measured yet."
         else:
-            section, parts = section_of(result), [_taken(result)]
+            section, parts = section_of(result), [_taken(result, folder)]
             for chart in section.charts:
                 file = f"{name}-{chart.part}.svg" if chart.part else f"{name}.svg"
                 charts[file] = chart.svg
@@ -49,11 +49,13 @@ def rendered(text: str, results: Mapping[str, Result], folder: str = DATA.name) 
     return _MARKED.sub(shown_of, text), charts
 
 
-def _taken(result: Result) -> str:
-    """What repeats it, how long that took, when and where."""
+def _taken(result: Result, folder: str) -> str:
+    """What repeats it, how long that took, the data, when and where."""
     load = result.machine.get("load_before")
     busy = "" if load is None else f"; load {load:g} before it began"
-    return f"`{result.command}`, {result.seconds / 60:.1f} minutes{busy}.\n{_wrapped(f'{described(result)}.')}"
+    file = f"{result.benchmark}.json"
+    taken = f"`{result.command}`, {result.seconds / 60:.1f} minutes{busy}; [{file}]({folder}/{file})."
+    return f"{taken}\n{_wrapped(f'{described(result)}.')}"
 
 
 def _wrapped(text: str) -> str:

@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from benchmarks.pairs import order
@@ -37,6 +37,7 @@ from benchmarks.scale_fleet import (
     stores,
 )
 from benchmarks.scale_load import Order
+from benchmarks.scale_report import lines
 from benchmarks.scale_simulation import Calibration, Effort, Measured, Served, simulated
 
 WORKERS: Final = (1, 2, 4)
@@ -47,7 +48,13 @@ CALLERS: Final = 2_000
 _MOST: Final = max(WORKERS)
 _RATE, _BURST = 100, 20
 """Of the limits that are counted exactly: a day passes until a bucket is full again, so that none refills meanwhile."""
+_LIMITED: Final = {
+    "rate_limit_default": f"{_RATE}/day",
+    "rate_limit_burst": _BURST,
+    "max_in_flight": 1_000,  # one caller has all connections: no other limit is to refuse it
+}
 _SECONDS_A_TOKEN: Final = 86_400 / _RATE
+_SHORT: Final = Effort(rounds=3, requests=1_500, simulated=8_000, idle_seconds=2.0)
 _COUNTED: Final = 500
 _DEEP: Final = 32
 WAYS: Final[Mapping[str, Way]] = {
@@ -193,12 +200,7 @@ def run(effort: Effort, progress: Progress) -> dict[str, Any]:
         exacts: list[Exact] = []
         for store in both:
             progress.step(f"exactness: {store.name}")
-            with (
-                Fleet(
-                    store, _MOST, rate_limit_default=f"{_RATE}/day", rate_limit_burst=_BURST, max_in_flight=1_000
-                ) as fleet,
-                Load() as own,
-            ):
+            with Fleet(store, _MOST, **_LIMITED) as fleet, Load() as own:
                 exacts += exact(fleet, own)
             store.flush()
         progress.step("starting workers")
@@ -259,14 +261,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the simulation (1)")
     parser.add_argument("--json", metavar="FILE")
     clock, options = Clock("scale"), parser.parse_args()
-    base = (
-        Effort(rounds=3, requests=1_500, simulated=8_000, idle_seconds=2.0, seed=options.seed)
-        if options.short
-        else Effort(seed=options.seed)
-    )
-    effort = Effort(
-        **{**asdict(base), "rounds": options.rounds or base.rounds, "requests": options.requests or base.requests}
-    )
+    usual = _SHORT if options.short else Effort()
+    rounds, requests = options.rounds or usual.rounds, options.requests or usual.requests
+    effort = replace(usual, rounds=rounds, requests=requests, seed=options.seed)
     progress = Progress()
     try:
         prepare([])
@@ -275,8 +272,6 @@ def main() -> int:
         return 1
     figures = run(effort, progress)
     progress.end()
-    from benchmarks.scale_report import lines
-
     print("\n".join(lines(figures)))
     clock.save(options.json, figures)
     return 0 if all(each["holds"] for each in figures["exact"]) else 1
