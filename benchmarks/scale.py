@@ -68,7 +68,8 @@ send several at once."""
 
 @dataclass(slots=True)
 class Point:
-    """One store and number of workers, round by round: CPU in microseconds (of Redis a decision)."""
+    """One store and number of workers, round by round: CPU in microseconds a request, of Redis beyond what it uses
+    without requests."""
 
     store: str
     workers: int
@@ -98,8 +99,10 @@ class Exact:
         return self.admitted == {self.allowed: self.callers}
 
 
-def measured(fleets: Sequence[Fleet], load: Load, effort: Effort, progress: Progress) -> list[Point]:
-    """Rounds, interleaved."""
+def measured(
+    fleets: Sequence[Fleet], idle: Mapping[str, float], load: Load, effort: Effort, progress: Progress
+) -> list[Point]:
+    """Rounds, interleaved. ``idle``: what the nodes of a store use of a core without requests."""
     points = {(fleet.store.name, count): Point(fleet.store.name, count) for fleet in fleets for count in WORKERS}
     rows = [(fleet, count, fleet.store.pids()) for fleet in fleets for count in WORKERS]
     for number in range(effort.rounds):
@@ -117,7 +120,8 @@ def measured(fleets: Sequence[Fleet], load: Load, effort: Effort, progress: Prog
             point = points[fleet.store.name, count]
             point.per_second.append(requests / seen.elapsed)
             point.worker_us.append(sum(seen.cpu_seconds[pid] for pid in fleet.pids[:count]) / requests * 1e6)
-            point.redis_us.append(sum(seen.cpu_seconds[pid] for pid in nodes) / requests * 1e6)
+            decided = sum(seen.cpu_seconds[pid] for pid in nodes) - idle[fleet.store.name] * seen.elapsed
+            point.redis_us.append(decided / requests * 1e6)
             point.load_us.append(seen.load_cpu_seconds / requests * 1e6)
             point.p50_ms.append(seen.p50_seconds * 1e3)
             point.p99_ms.append(seen.p99_seconds * 1e3)
@@ -134,6 +138,8 @@ class Watched:
     """A second and worker: what workers tell and ask without any request."""
     upkeep_us: float
     """CPU of Redis for each of these."""
+    idle_cores: float
+    """What all nodes together use of a core while workers have no requests."""
     round_trip_us: float
     replayed: dict[str, dict[str, float]] = field(default_factory=dict)
     """By the way that decisions were asked for again: medians of the rounds."""
@@ -162,6 +168,7 @@ def watched(fleet: Fleet, load: Load, effort: Effort, bare_cpu: float) -> Watche
         commands=(sent - idle * elapsed) / _COUNTED,
         upkeep_commands=idle / len(fleet.ports),
         upkeep_us=max(0.0, idle_cpu - bare_cpu) / max(idle, 1e-9) * 1e6,
+        idle_cores=idle_cpu,
         round_trip_us=statistics.median(round_trip_seconds(store.nodes[0], _COUNTED)) * 1e6,
         replayed={name: _medians(each) for name, each in again.items()},
     )
@@ -212,7 +219,8 @@ def run(effort: Effort, progress: Progress) -> dict[str, Any]:
             for fleet in (one, many):
                 progress.step(f"what Redis is asked: {fleet.store.name}")
                 seen[fleet.store.name] = watched(fleet, load, effort, bare[fleet.store.name])
-            points = measured((one, many), load, effort, progress)
+            idle = {name: each.idle_cores for name, each in seen.items()}
+            points = measured((one, many), idle, load, effort, progress)
         version = redis_version(both[0].nodes[0])
     progress.step("simulation")
     calibrations = {store.name: calibration(store, points, seen[store.name]) for store in both}
@@ -223,6 +231,7 @@ def run(effort: Effort, progress: Progress) -> dict[str, Any]:
     cores = machine()["cores"]
     return {
         "redis": version,
+        "cores": cores,
         "nodes": NODES,
         "connections": CONNECTIONS,
         "together": _DEEP,

@@ -18,6 +18,7 @@ _MEASURED: Final = (
     ("of one", "cpu_share", 8, ".0%"),
     ("Redis", "redis_us", 8, ".1f"),
     ("load", "load_us", 8, ".1f"),
+    ("cores", "cores", 7, ".2f"),
     ("p50 ms", "p50_ms", 9, ".2f"),
     ("p99 ms", "p99_ms", 9, ".2f"),
 )
@@ -34,17 +35,19 @@ _HELD: Final = (
 
 def lines(figures: Mapping[str, Any]) -> Iterator[str]:
     """All tables."""
-    yield "Measured: medians of the rounds; CPU in microseconds a request (of Redis a decision, all nodes)"
+    yield "Measured: medians of the rounds; CPU in microseconds a request; Redis: all nodes, beyond what they use idle"
     yield _head(_MEASURED)
     for row in scaled(figures):
         yield _line(row, _MEASURED)
     yield "of ideal: requests/s beside so many times those of one worker (all share the cores); of one: the CPU that a"
-    yield "request takes with one worker, as a share of what it takes here\n"
+    yield "request takes with one worker, as a share of what it takes here; cores: what workers, Redis and load got of"
+    yield f"{figures['cores']}: where it is less with the most workers, something else used them\n"
     for name, seen in figures["watched"].items():
         yield (
-            f"{name}: {seen['commands']:.2f} commands a request; upkeep {seen['upkeep_commands']:.1f} commands a "
-            f"second and worker, {seen['upkeep_us']:.0f} us each; one node, asked for the same decisions again:"
+            f"{name}: {seen['commands']:.2f} commands a request; upkeep {seen['upkeep_commands']:.1f} commands a second "
+            f"and worker, {seen['upkeep_us']:.0f} us each; without requests its nodes use {seen['idle_cores']:.1%} of a core;"
         )
+        yield "one node, asked for the same decisions again:"
         for way, again in seen["replayed"].items():
             yield (
                 f"  {_WAYS[way]:40}{again['per_second']:10,.0f}/s{again['cpu_us']:8.1f} us"
@@ -66,6 +69,7 @@ def scaled(figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         one = first.setdefault(row["store"], row)
         row["share"] = row["per_second"] / (one["per_second"] * row["workers"] / one["workers"])
         row["cpu_share"] = one["worker_us"] / row["worker_us"]
+        row["cores"] = (row["worker_us"] + row["redis_us"] + row["load_us"]) * 1e-6 * row["per_second"]
         yield row
 
 

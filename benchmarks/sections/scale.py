@@ -11,16 +11,21 @@ from benchmarks.sections import Chart, Section
 from benchmarks.sections import Line as SummaryLine
 
 _COLOURS = (0, 2, 3, 4)
+_QUIET = 0.85
+"""The share of the cores that busy workers get on a machine that does nothing else."""
 
 
 def section(figures: Mapping[str, Any]) -> Section:
     """``figures``: what ``python -m benchmarks scale`` writes."""
     said, measured = figures["simulation"], list(scaled(figures))
-    rows = [["store", "workers", "requests/s", "share of ideal", "worker, µs a request", "Redis, µs", "simulated"]]
+    rows = [
+        ["store", "workers", "requests/s", "of ideal", "cores used", "worker, µs a request", "Redis, µs", "simulated"]
+    ]
     for row, held in zip(measured, said["validation"], strict=True):
         cells = [
             f"{row['per_second']:,.0f}",
             f"{row['share']:.0%}",
+            f"{row['cores']:.2f}",
             number_of(row["worker_us"]),
             number_of(row["redis_us"]),
         ]
@@ -31,7 +36,18 @@ def section(figures: Mapping[str, Any]) -> Section:
             Chart(svg=_carried(said), shows="requests a second by the number of workers and of Redis nodes, simulated"),
             Chart(svg=_waiting(said), shows="how long a decision takes at growing load, simulated", part="load"),
         ],
-        text=f"{_exact(figures)} {_commands(figures)} {told_advice(said['advice'])} {_deviation(said)}",
+        text=" ".join(
+            filter(
+                None,
+                [
+                    _exact(figures),
+                    _commands(figures),
+                    told_advice(said["advice"]),
+                    _deviation(said),
+                    _quiet(figures["cores"], measured),
+                ],
+            )
+        ),
         table=rows,
         summary=[*_summary(figures, measured)],
     )
@@ -95,6 +111,17 @@ def _deviation(said: Mapping[str, Any]) -> str:
     return (
         f"Where the simulation could be held against measured points it was off by at most {abs(most['deviation']):.0%}"
         f" in requests/s and {abs(redis['redis_deviation']):.0%} in Redis's CPU."
+    )
+
+
+def _quiet(cores: int, measured: list[dict[str, Any]]) -> str:
+    """Whether something else used the cores where all of them should have been used up."""
+    used = min((row["cores"] for row in measured if row["workers"] >= cores), default=cores)
+    if used >= cores * _QUIET:
+        return ""
+    return (
+        f"The machine was not quiet: workers, Redis and load got {used:.1f} of {cores} cores at the worst, so that "
+        "requests/s, and how far the simulation is off in them, say little here."
     )
 
 
