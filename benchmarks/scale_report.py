@@ -43,11 +43,9 @@ def lines(figures: Mapping[str, Any]) -> Iterator[str]:
     yield "request takes with one worker, as a share of what it takes here; cores: what workers, Redis and load got of"
     yield f"{figures['cores']}: where it is less with the most workers, something else used them\n"
     for name, seen in figures["watched"].items():
-        yield (
-            f"{name}: {seen['commands']:.2f} commands a request; upkeep {seen['upkeep_commands']:.1f} commands a second "
-            f"and worker, {seen['upkeep_us']:.0f} us each; without requests its nodes use {seen['idle_cores']:.1%} of a core;"
-        )
-        yield "one node, asked for the same decisions again:"
+        upkeep = f"{seen['upkeep_commands']:.1f} commands a second and worker, {seen['upkeep_us']:.0f} us each"
+        yield f"{name}: {seen['commands']:.2f} commands a request; upkeep {upkeep}; idle nodes use"
+        yield f"{seen['idle_cores']:.1%} of a core. One node, asked for the same decisions again:"
         for way, again in seen["replayed"].items():
             yield (
                 f"  {_WAYS[way]:40}{again['per_second']:10,.0f}/s{again['cpu_us']:8.1f} us"
