@@ -33,7 +33,13 @@ _FEW: Final = ("aliases", "nesting", "fragment bombs", "strings")
 """Families of hostile requests, of ten."""
 
 RUNS: Final = (
-    Run(name="overhead", short=("--rounds", "3"), full=("--rounds", "9"), short_minutes=1, full_minutes=4),
+    Run(
+        name="overhead",
+        short=("--rounds", "3", "--requests", "1500"),
+        full=("--rounds", "9"),
+        short_minutes=1,
+        full_minutes=4,
+    ),
     Run(name="peers", full=("--short",), short_minutes=5.3, full_minutes=7),
     Run(
         name="hostile",

@@ -16,8 +16,8 @@ from benchmarks.sections import Chart, Line, Section
 _ONE, _MANY = "1", "64"
 _PEERS: Final = tuple(variant.name for variant in VARIANTS if variant.packages)
 _SHOWN: Final = {
-    OURS_NAME: "fraiseql-guard, on Redis",
-    OURS_MEMORY: "fraiseql-guard, in memory",
+    OURS_NAME: "fraiseql-guard on Redis",
+    OURS_MEMORY: "fraiseql-guard in memory",
     LIMIT: "one bare connection, no safeguard",
 }
 """Rows that are not packages of others, as a reader knows them."""
@@ -60,8 +60,17 @@ def section(figures: Mapping[str, Any]) -> Section:
     return Section(
         charts=[Chart(svg=chart, shows="CPU that each rate limiter adds to a request")],
         text=" ".join(
-            [_compared(ours, peers), _slower(ours, by_name.get(LIMIT)), _away(known), _failed(figures)]
-        ).strip(),
+            filter(
+                None,
+                [
+                    _compared(ours, peers),
+                    _cheaper(ours, peers),
+                    _slower(ours, by_name.get(LIMIT)),
+                    _away(known),
+                    _failed(figures),
+                ],
+            )
+        ),
         table=rows,
         summary=[
             Line(
@@ -102,13 +111,23 @@ def _beside(peers: Sequence[_Peer], at: str) -> str:
 
 def _compared(ours: _Peer, peers: Sequence[_Peer]) -> str:
     if not peers:
-        return "No other package was measured."
+        return ""
     least = peers[0]
     more, less = (ours, least) if ours.added[_MANY] > least.added[_MANY] else (least, ours)
     words = f"{less.shown} adds {number_of(less.added[_MANY])} µs, {more.shown} {number_of(more.added[_MANY])} µs"
     dearest = peers[-1]
     rest = f", {dearest.shown} {number_of(dearest.added[_MANY])} µs" if dearest is not least else ""
     return f"With 64 requests at a time {words}{rest}."
+
+
+def _cheaper(ours: _Peer, peers: Sequence[_Peer]) -> str:
+    """Those that cost less than ours, one request at a time or many."""
+    told = []
+    for at, words in ((_ONE, "one at a time"), (_MANY, "64 at a time")):
+        less = [f"{peer.shown} ({number_of(peer.added[at])} µs)" for peer in peers if peer.added[at] < ours.added[at]]
+        if less:
+            told.append(f"{words} {', '.join(less)}")
+    return f"Cheaper than ours were {'; '.join(told)}." if told else "None of them was cheaper than ours."
 
 
 def _slower(ours: _Peer, limit: _Peer | None) -> str:

@@ -92,10 +92,10 @@ def _exact(figures: Mapping[str, Any]) -> str:
     wrong = [each["store"] for each in figures["exact"] if not each["holds"]]
     if wrong:
         return f"Limits were NOT exact over {workers} workers on: {', '.join(wrong)}."
-    callers = " and ".join(dict.fromkeys(str(each["callers"]) for each in figures["exact"]))
+    callers = " and of ".join(dict.fromkeys(str(each["callers"]) for each in figures["exact"]))
     return (
-        f"Over {workers} workers limits were exact, on one Redis and on the cluster: of {requests:,} requests, each of "
-        f"{callers} callers was admitted {allowed} times (limit and burst), and not once more."
+        f"Over {workers} workers limits were exact, on one Redis and on the cluster: of {requests:,} requests of "
+        f"{callers} callers, every caller's were admitted {allowed} times (limit and burst), and not once more."
     )
 
 
