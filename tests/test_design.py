@@ -85,4 +85,4 @@ def test_what_is_cited_is_in_the_repository(folder: str) -> None:
 
 def test_the_pages_of_the_design_are_there() -> None:
     pages = {path.name for path in Path(ROOT / "docs" / "design").glob("*.md")}
-    assert pages == {"specification.md", "architecture.md", "measurements.md"}
+    assert pages == {"specification.md", "architecture.md", "measurements.md", "mechanisms.md"}

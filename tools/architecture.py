@@ -1,7 +1,8 @@
-"""The picture and the tables of docs/design/architecture.md: the way of a request, and the rooms of the package.
+"""The pictures and the tables of docs/design/architecture.md and docs/decisions.md: the way of a request, and the rooms
+of the package.
 
 ``python -m tools.docs`` writes them. The floors are the layers in pyproject.toml, and what a room does is the first
-sentence of its docstring. STAGES is the only place that names modules.
+sentence of its docstring. STAGES is the only place that names modules, and the guides of each step.
 """
 
 from __future__ import annotations
@@ -18,17 +19,22 @@ from typing import Final
 ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "fraiseql_guard"
 PICTURE: Final = "docs/images/architecture.svg"
-"""Where it stands, below ROOT."""
+STEPS_PICTURE: Final = "docs/images/decisions.svg"
+"""Where they stand, below ROOT."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One step on the way of a request: what is decided there, in which modules, and with what it may be refused."""
+    """One step on the way of a request: what is decided there, in which modules, and with what it may be refused.
+
+    ``guides`` are the pages in docs/ that explain it.
+    """
 
     name: str
     decides: str
     modules: tuple[str, ...]
     refusals: tuple[str, ...] = ()
+    guides: tuple[str, ...] = ()
 
 
 STAGES: Final = (
@@ -43,6 +49,7 @@ STAGES: Final = (
             "asgi/describe.py",
         ),
         ("429",),
+        guides=("limits",),
     ),
     Stage(
         "Head",
@@ -55,14 +62,22 @@ STAGES: Final = (
             "checks/admin_access.py",
         ),
         ("400", "401", "403", "405", "415"),
+        guides=("sanctions", "query-limits", "operator"),
     ),
     Stage(
         "Caller",
         "address, token, whether the user is still there",
         ("identity/addresses.py", "identity/tokens.py", "checks/authentication.py", "asgi/async_authentication.py"),
-        ("401", "503"),
+        ("400", "401", "403", "429", "503"),
+        guides=("authentication",),
     ),
-    Stage("Recent refusals", "whether the caller's bucket was empty a moment ago", ("stores/refusals.py",), ("429",)),
+    Stage(
+        "Recent refusals",
+        "whether the caller was refused or blocked a moment ago",
+        ("stores/refusals.py", "asgi/decisions.py"),
+        ("403", "429"),
+        guides=("limits", "sanctions"),
+    ),
     Stage(
         "Operation",
         "what the body asks for, and what that costs",
@@ -78,6 +93,7 @@ STAGES: Final = (
             "checks/socket_room.py",
         ),
         ("400", "403", "405", "408", "413", "429", "503"),
+        guides=("query-limits", "overload"),
     ),
     Stage(
         "Admission",
@@ -90,17 +106,20 @@ STAGES: Final = (
             "stores/protocol.py",
         ),
         ("400", "403", "429", "503"),
+        guides=("sanctions", "limits"),
     ),
     Stage(
         "App",
         "runs until its deadline, or until the client leaves",
         ("asgi/request_handler.py", "asgi/app_runner.py", "asgi/timeout_policy.py", "asgi/sockets/streams.py"),
         ("504",),
+        guides=("timeouts", "streams"),
     ),
     Stage(
         "Record",
         "metrics, log lines, offences; nothing is refused here",
         ("telemetry/recorder/requests.py", "telemetry/recorder/refusal_signals.py", "telemetry/log/event_log.py"),
+        guides=("signals",),
     ),
 )
 
@@ -148,6 +167,15 @@ def stages_table() -> str:
     return "\n".join(lines)
 
 
+def steps_table() -> str:
+    """The way of a request for readers of the guides, as a table."""
+    lines = ["| step | what is decided | refusals | guides |", "|---|---|---|---|"]
+    for number, stage in enumerate(STAGES, start=1):
+        guides = ", ".join(f"[{name.replace('-', ' ')}]({name}.md)" for name in stage.guides)
+        lines.append(f"| {number}. {stage.name} | {stage.decides} | {', '.join(stage.refusals)} | {guides} |")
+    return "\n".join(lines)
+
+
 # --- the picture -----------------------------------------------------------------------------------------------------
 
 _WIDTH, _TOP, _LEFT, _FLOORS_AT = 1000, 62, 24, 572
@@ -183,6 +211,32 @@ def picture() -> str:
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+_STEPS_WIDTH, _GUIDES_AT = 748, 590
+
+
+def steps_picture() -> str:
+    """The SVG of the way alone, with the guide of each step at its side."""
+    height = _TOP + len(STAGES) * _STEP
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_STEPS_WIDTH}" height="{height}"'
+        f' viewBox="0 0 {_STEPS_WIDTH} {height}">',
+        "<title>How a request is decided, step by step</title>",
+        f"<style>{_STYLE}</style>",
+        '<rect class="ground" width="100%" height="100%"/>',
+        _text(_LEFT, 34, "A request", "title"),
+        _text(_LEFT + 404, 34, "Refused with", "title"),
+        _text(_GUIDES_AT, 34, "Read more in", "title"),
+        *_way(STAGES),
+    ]
+    for number, stage in enumerate(STAGES):
+        middle = _TOP + number * _STEP + _BOX / 2
+        parts += [
+            _text(_GUIDES_AT, middle + 5 + 18 * (line - (len(stage.guides) - 1) / 2), name.replace("-", " "))
+            for line, name in enumerate(stage.guides)
+        ]
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
 def _way(stages: Sequence[Stage]) -> Iterator[str]:

@@ -89,5 +89,5 @@ pip() {
 }
 pip 'pip>=25.1' # older ones do not know dependency groups
 # FraiseQL and psycopg-binary as wheels only: pip would else take sources that need compilers and a database's headers.
-pip --constraint constraints.txt --only-binary fraiseql,psycopg-binary --group dev --editable '.[examples,fraiseql]'
+pip --constraint constraints.txt --only-binary fraiseql,psycopg-binary --group dev --editable '.[all,examples,fraiseql]'
 echo "$state" >"$stamp"

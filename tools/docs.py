@@ -20,8 +20,9 @@ from fraiseql_guard.operations.http.routes import ROUTES
 from fraiseql_guard.operations.log_analysis.summary import READINGS
 from fraiseql_guard.operations.runbooks.model import Runbook
 from fraiseql_guard.operations.runbooks.render import ALERTS
-from tools.architecture import PICTURE, picture, rooms_table, stages_table
+from tools.architecture import PICTURE, STEPS_PICTURE, picture, rooms_table, stages_table, steps_picture, steps_table
 from tools.expressions import page_expressions
+from tools.guides import GUIDE_TABLES, PAGES
 from tools.promql import selected
 
 ROOT = Path(__file__).parent.parent
@@ -126,7 +127,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "routes": _routes,
     "proxy-headers": _proxy_headers,
     "stages": stages_table,
+    "steps": steps_table,
     "rooms": rooms_table,
+    **GUIDE_TABLES,
 }
 FILES = (
     "README.md",
@@ -135,6 +138,7 @@ FILES = (
     "docs/operator.md",
     "docs/settings.md",
     "docs/signals.md",
+    *PAGES,
 )
 
 
@@ -144,12 +148,15 @@ def rendered(text: str) -> str:
     def fill(match: re.Match[str]) -> str:
         return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
 
-    return re.sub(r"<!-- table: ([a-z-]+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+    return re.sub(r"<!-- table: ([a-z -]+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
 
 
 def main() -> int:
     """Write or check all files."""
-    wanted = {name: rendered((ROOT / name).read_text(encoding="utf-8")) for name in FILES} | {PICTURE: picture()}
+    wanted = {name: rendered((ROOT / name).read_text(encoding="utf-8")) for name in FILES} | {
+        PICTURE: picture(),
+        STEPS_PICTURE: steps_picture(),
+    }
     stale = [name for name, text in wanted.items() if _text(name) != text]
     for name in stale:
         if "--check" in sys.argv:

@@ -73,7 +73,7 @@ def audit_documents(
     ``variables`` are those that an operation is sent with, by its name; sizes that other variables give are assumed as
     for a request without them. SettingsError for a schema.
     """
-    table = load_schema(schema)
+    table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
     audited = [_unreadable("", "", str(place), reason) for place, reason in found.unreadable]
     largest: dict[str, tuple[float, float, str]] = {}
     for each in found.operations:

@@ -1,7 +1,7 @@
 """Records of requests that are counted a moment later, many at a time.
 
 Counting code that runs once a request, between everything that an app does, finds the processor's caches cold: it takes
-five times as long as in a loop (docs/decisions.md). So plain accounting waits until several records are there.
+five times as long as in a loop (docs/design/mechanisms.md). So plain accounting waits until several records are there.
 Refusals and their lines never wait here: they must not be lost if the process is killed.
 """
 

@@ -43,6 +43,8 @@ async def log(guarded, tmp_path: Path) -> Path:
     more = EventLog(Settings.load({}, log_file=path))
     more.emit(s.SLOW_QUERY, {"query_duration_ms": 6000, "query_type": "select", "table_name": "posts"})
     more.emit(s.HIGH_MEMORY, {"memory_usage_percent": 85.0})
+    more.emit(s.ADMIN_LOGIN_FAILED, {"ip_address": "203.0.113.7", "presented": True})
+    more.emit(s.SOCKET_CLOSED, {"ip_address": "203.0.113.7", "reason": "protocol", "user_agent": "old/1.0"})
     more.close()
     with path.open("a") as file:
         file.write("Traceback (most recent call last):\n")
