@@ -3,7 +3,7 @@
 PYTHON := .venv/bin/python
 OLDEST := 3.11
 # Folders whose tests are about servers, commands and operators more than about the Python that we run on.
-ON_SERVERS := live browser docs drills examples audit cli tools fraiseql telemetry/process telemetry/database \
+ON_SERVERS := live browser benchmarks docs drills examples audit cli tools fraiseql telemetry/process telemetry/database \
 	operations/operator operations/http operations/fleet operations/runbooks operations/log_analysis
 # Four workers, also on two cores: much of the suite waits. A file is one worker's; tests/conftest.py says which go first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
@@ -79,8 +79,8 @@ lint: install ## Check style, format, types and the layers of the package
 	@$(PYTHON) -m mypy
 	@.venv/bin/lint-imports
 
-bench: install ## Measure what the guard costs a request
-	@$(PYTHON) -m benchmarks.overhead
+bench: install ## Measure everything briefly, beside the alternatives, and print one table (under 20 minutes)
+	@$(PYTHON) -m benchmarks summary
 
 soak: install ## Ten minutes of 500 sockets, workers killed, Redis restarted: nothing may be left in the end
 	@$(PYTHON) -m tools.components redis-server
