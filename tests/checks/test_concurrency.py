@@ -207,6 +207,18 @@ def test_refusals_for_want_of_connections_count_for_a_minute_and_others_do_not()
     assert refusals.last_minute() == 0
 
 
+def test_each_refusal_counts_for_a_minute_from_its_own_second() -> None:
+    clock = ManualClock(0.5)
+    refusals = PoolRefusals(clock=clock)
+    for _ in range(2):
+        refusals.note()
+        clock.advance(1)
+    clock.advance(58)
+    assert refusals.last_minute() == 1
+    clock.advance(1)
+    assert refusals.last_minute() == 0
+
+
 def test_a_subscription_that_may_wait_is_no_refusal_yet() -> None:
     refusals = PoolRefusals(clock=ManualClock())
     bounds = bound(database_pool_size=3, refusals=refusals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 from fraiseql_guard.core.callers import Subject
@@ -20,11 +21,14 @@ def paid(*charges: Charge, **facts) -> RequestContext:
 
 
 def returned(ledger: Ledger, most: int | None = None, *, which=lambda _: True, **options) -> list[tuple]:
-    """What is given back: whose, whether to this process alone, and the tokens of each bucket."""
-    return [
-        (adjustment.subject.name, adjustment.alone, {each.policy: each.tokens for each in adjustment.charges})
-        for adjustment in ledger.give_back(which, most, **options)
-    ]
+    """What is given back: whose, whether to this process alone, and the tokens of each bucket together."""
+    found = []
+    for adjustment in ledger.give_back(which, most, **options):
+        tokens: Counter[str] = Counter()
+        for charge in adjustment.charges:
+            tokens[charge.policy] += charge.tokens
+        found.append((adjustment.subject.name, adjustment.alone, dict(tokens)))
+    return found
 
 
 def test_all_comes_back_once() -> None:
@@ -60,6 +64,14 @@ def test_up_to_so_many_tokens_of_one_bucket_however_often_it_was_paid() -> None:
     ledger.add(ctx, (Bucket(replace(RATE, tokens=5), 40.0),), alone=True)
     assert returned(ledger, 6) == [("192.0.2.1", True, {"default": -5}), ("192.0.2.1", False, {"default": -1})]
     assert returned(ledger) == [("192.0.2.1", False, {"default": -2})]
+
+
+def test_three_payments_to_one_bucket_give_back_no_more_than_was_asked_for() -> None:
+    ctx = paid(RATE)
+    ledger = Ledger.of(ctx)
+    for tokens in (5, 2):
+        ledger.add(ctx, (Bucket(replace(RATE, tokens=tokens), 40.0),), alone=tokens == 2)
+    assert returned(ledger, 8) == [("192.0.2.1", True, {"default": -2}), ("192.0.2.1", False, {"default": -6})]
 
 
 def test_a_key_gets_back_its_own_and_the_caller_theirs() -> None:

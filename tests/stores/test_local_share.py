@@ -76,7 +76,7 @@ async def test_the_number_of_workers_is_the_given_one_else_the_largest_of_the_la
     heard = share()
     assert await capacity(heard, subject=BOB) == 10
     for living in (2, 5, 1, 1, 1):
-        await heard.beat_heard(living, "id", b"", 10.0)
+        await heard.beat_heard(living, "id", b"", 0.5)
     assert await capacity(heard) == 2
     await heard.beat_heard(1, "id", b"", 10.0)
     assert await capacity(heard, subject=Subject("user", "carol")) == 2  # the five of four beats ago

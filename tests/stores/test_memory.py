@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import AdmitRequest, MemoryStore
+from fraiseql_guard.stores.limits import HeldLimit
 from tests.stores.conftest import ManualClock
 
 ALICE = Subject("user", "alice")
 CHARGE = Charge("default", Limit(100, 60))
+BOB = Subject("user", "bob")
+ONCE = Escalation(PolicyName.DOS, offences=1, window_seconds=60, sanction_seconds=300)
 BRUTE = Escalation(PolicyName.BRUTE_FORCE, offences=1, window_seconds=60, sanction_seconds=300)
 
 
@@ -141,3 +144,38 @@ async def test_a_repeat_doubles_up_to_an_hour_and_is_forgotten_after_a_day(clock
     assert await next_length(BRUTE) == 300
     longer = replace(BRUTE, policy=PolicyName.DOS, sanction_seconds=7200)
     assert [await next_length(longer) for _ in range(2)] == [7200, 7200]
+
+
+async def test_an_override_of_limits_is_over_at_the_moment_that_it_ends(clock: ManualClock):
+    limits = MemoryStore(clock=clock).limits
+    await limits.set(ALICE, Rate.of(5, 60), 1, 60, actor="operator")
+    clock.advance(59.5)
+    held = HeldLimit(ALICE, Rate.of(5, 60), 1, 0.5, "operator")
+    assert (await limits.of(ALICE), await limits.all(), await limits.count()) == (held, [held], 1)
+    assert (await limits.page(10)).items == (held,)
+    clock.advance(0.5)
+    assert (await limits.of(ALICE), await limits.all(), await limits.count()) == (None, [], 0)
+    assert (await limits.page(10)).items == ()
+    assert await limits.clear(ALICE) is False
+
+
+async def test_the_sanctions_that_are_listed_are_those_of_enforcing_requests(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    await store.admit(AdmitRequest(ALICE, offence=ONCE))
+    await store.admit(AdmitRequest(BOB, offence=replace(ONCE, enforced=False)))
+    expected = [(ALICE, PolicyName.DOS)]
+    assert [(each.subject, each.policy) for each in await store.sanctions.all()] == expected
+    assert [(each.subject, each.policy) for each in (await store.sanctions.page(10)).items] == expected
+    assert [each async for batch in store.sanctions.batches() for each in batch] == expected
+    assert (await store.sanctions.count(), len(await store.sanctions.of(ALICE))) == (1, 1)
+    assert await store.sanctions.of(BOB) == []
+
+
+async def test_many_are_lifted_by_policy(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    for policy in (PolicyName.DOS, PolicyName.OPERATOR):
+        for subject in (ALICE, BOB):
+            await store.sanctions.impose(Sanction(subject, policy, 60))
+    assert await store.sanctions.lift_many([(ALICE, PolicyName.DOS), (BOB, PolicyName.OPERATOR)]) == 2
+    left = [(each.subject, each.policy) for each in await store.sanctions.all()]
+    assert sorted(left, key=str) == [(ALICE, PolicyName.OPERATOR), (BOB, PolicyName.DOS)]
