@@ -97,6 +97,8 @@ def test_a_budget_changed_at_run_time_stays_in_the_bucket_that_the_guard_was_mou
     assert bucket("default=50", "free=1") not in (before, bucket("default=50", None))
     free = {"user": "a", "tier": "free"}
     assert len({before, bucket(BUDGETS, None, **free), bucket(BUDGETS, None, shared_peer=True)}) == 3
+    alike = "free=500,default=500"
+    assert bucket(alike, None) != bucket(alike, None, **free)  # each tier has its own
 
 
 def test_what_the_app_takes_comes_from_the_same_budgets() -> None:
