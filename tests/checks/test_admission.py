@@ -118,6 +118,17 @@ async def test_a_caller_within_their_wait_is_refused_without_a_question_for_a_se
     assert front.store.requests[-1].refused_before == 3  # so that offences stay complete
 
 
+@pytest.mark.parametrize("facts", [{"socket": True}, {"patience_seconds": 5.0}])
+async def test_refusals_from_memory_of_sockets_and_of_those_who_wait_are_no_offences(facts) -> None:
+    front = Front(rate_limit_sockets="1/minute")
+    for _ in range(4):
+        await front.admits(request_of(**facts))
+    assert [front.admission.remembered(request_of(**facts)) is None for _ in range(3)] == [False] * 3
+    front.clock.advance(1)
+    await front.admits()
+    assert front.store.requests[-1].refused_before == 0
+
+
 @pytest.mark.parametrize("facts", [{"token_pending": True}, {"allow_listed": True}, {"in_turn": True}])
 async def test_what_is_remembered_does_not_decide_where_more_has_to_be_known(facts) -> None:
     front = Front()

@@ -312,6 +312,14 @@ def test_beside_a_key_that_is_chosen_at_will_the_caller_pays_the_same_from_bucke
     assert [charge.own for charge in bills(beside=True).of(keyed(), EXPIRED)] == [False]
 
 
+def test_what_any_request_takes_is_its_main_buckets_and_what_is_paid_beside_them() -> None:
+    asked = {"measured": measured("mutation", fields=("a", "b"))}
+    made = bills(rate_limit_graphql="8/minute")
+    assert written(made.main(request_of(**asked))) == {"default": (1, 12)}
+    key, own = bills(beside=True).main(keyed(**asked))
+    assert (key.capacity, own.capacity, own.own) == (12, 240, True)
+
+
 def test_an_ipv6_caller_pays_beside_their_key_for_their_networks_too() -> None:
     key, *own = bills(beside=True).of(keyed(V6), None)
     assert not key.own
