@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ from fraiseql_guard.core.signals import (
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.stores import AdmitRequest, AdmitResult, MemoryStore, Refusals
 from fraiseql_guard.stores.blocked import BlockedAddresses
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 from fraiseql_guard.testing import ManualClock
 from tests.support.contexts import measured, request_of
 
@@ -64,10 +66,10 @@ class Front:
         }  # fmt: skip
         self.settings = Settings.load({}, **options)
         of_all = dict.fromkeys(Protection, Mode.ENFORCE) | (modes or {})
-        observer: Any = None
-        documents = AppDocuments(self.store, observer=observer, clock=self.clock)
+        observer: Any = SimpleNamespace(app_documents=lambda _: None)
+        self.documents = AppDocuments(self.store, observer=observer, clock=self.clock)
         self.admission = Admission(
-            self.store, self.refusals, self.settings, of_all, self.blocked, app_documents=documents
+            self.store, self.refusals, self.settings, of_all, self.blocked, app_documents=self.documents
         )
 
     async def admits(self, ctx: RequestContext | None = None, denial: Denial | None = None) -> Denial | None:
@@ -205,6 +207,27 @@ async def test_what_a_check_would_have_refused_counts_as_an_offence_of_its_own_m
     assert decision.imposed is not None
     assert not decision.imposed.escalation.enforced
     assert await front.admits() is None
+
+
+async def test_what_a_check_would_have_refused_without_an_offence_is_none() -> None:
+    front = Front()
+    assert await front.admits(request_of(would_refuse=(Denial(BAD_REQUEST),))) is None
+    assert front.store.requests[-1].offence is None
+
+
+async def test_a_document_of_the_apps_own_brings_no_offence_and_another_of_the_same_caller_does() -> None:
+    front = Front(rate_limit_default="100/minute")
+    value = '["QUERY_TOO_DEEP",3,4,""]'
+    front.documents.update(Overrides(1, (Override(OverrideKind.APP_DOCUMENT, "ab", value=value),)))
+    for _ in range(5):
+        assert await front.admits(request_of(hashes=("ab",)), DEAR) is DEAR
+    assert await front.store.sanctions.count() == 0
+    token = Denial(UNAUTHENTICATED, offence=PolicyName.BRUTE_FORCE)
+    await front.admits(request_of(hashes=("ab",)), token)
+    assert front.store.requests[-1].offence is not None
+    for _ in range(2):
+        await front.admits(request_of(hashes=("cd",)), DEAR)
+    assert await front.store.sanctions.count() == 1
 
 
 async def test_what_can_never_be_paid_is_said_without_a_question() -> None:

@@ -139,6 +139,11 @@ def test_a_smaller_pool_sets_none_apart_and_neither_does_one_without_them(pool, 
     assert bounds.decide(request_of(user="new", measured=measured())) is not None
 
 
+def test_none_are_set_apart_unless_it_is_asked_for() -> None:
+    bounds = Concurrency(Settings.load({}, database_pool_size=10, max_in_flight=1000))
+    assert fill(bounds, 20, measured=measured("mutation"))[0] == 8
+
+
 # --- subscriptions that begin ----------------------------------------------------------------------------------------
 
 

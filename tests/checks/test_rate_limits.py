@@ -112,6 +112,35 @@ def test_a_rate_changed_at_run_time_stays_in_the_bucket_that_the_guard_was_mount
         assert not {charge.key for charge in fresh} & {charge.key for charge in now}
 
 
+def test_buckets_keep_their_names_so_that_a_new_version_finds_what_was_counted() -> None:
+    rates = {
+        "tiers": "pro=100/minute, authenticated=7/minute", "rate_limit_default": "10/minute, 100/hour",
+        "rate_limit_graphql": "8/minute",
+    }  # fmt: skip
+    found = [
+        [charge.key for charge in bills(**rates).of(ctx, denial)]
+        for ctx, denial in (
+            (request_of(), None),
+            (request_of(shared_peer=True, operation=False), None),
+            (request_of(user="a", operation=False), None),
+            (request_of(user="a", tier="pro"), None),
+            (request_of(user="a", tier="authenticated"), None),
+            (request_of(), EXPIRED),
+            (request_of("2001:db8::1", operation=False), None),
+        )
+    ]
+    default = ["default:10/60+2", "default/3600:100/3600+0"]
+    assert found == [
+        [*default, "graphql:8/60+2"],
+        [f"{name}*20" for name in default],
+        ["authenticated:30/60+2"],
+        ["tier:pro:100/60+2"],
+        ["tier:authenticated:7/60+2"],
+        [f"token_expired:{name}" for name in default],
+        [*default, *(f"{name}@2001:db8::/{length}" for length in (56, 48) for name in default)],
+    ]
+
+
 # --- how much --------------------------------------------------------------------------------------------------------
 
 
