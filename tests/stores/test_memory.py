@@ -12,7 +12,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
-from fraiseql_guard.stores import AdmitRequest, MemoryStore
+from fraiseql_guard.stores import Adjustment, AdmitRequest, MemoryStore
 from fraiseql_guard.stores.limits import HeldLimit
 from tests.stores.conftest import ManualClock
 
@@ -179,3 +179,25 @@ async def test_many_are_lifted_by_policy(clock: ManualClock):
     assert await store.sanctions.lift_many([(ALICE, PolicyName.DOS), (BOB, PolicyName.OPERATOR)]) == 2
     left = [(each.subject, each.policy) for each in await store.sanctions.all()]
     assert sorted(left, key=str) == [(ALICE, PolicyName.OPERATOR), (BOB, PolicyName.DOS)]
+
+
+async def test_each_new_sanction_makes_room_of_two_that_have_ended(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    for number in range(5):
+        await store.sanctions.impose(Sanction(stranger(number), PolicyName.DOS, 60))
+    clock.advance(60)
+    assert store.entries["sanctions"] == 5
+    for number, left in ((10, 4), (11, 3), (12, 3), (13, 4)):
+        await store.sanctions.impose(Sanction(stranger(number), PolicyName.DOS, 60))
+        assert store.entries["sanctions"] == left
+    assert await store.sanctions.count() == 4
+
+
+async def test_a_look_at_a_bucket_changes_nothing_at_whatever_rate(clock: ManualClock):
+    store, slow = MemoryStore(clock=clock), Charge("default", Limit(10, 3600))
+    await store.admit(AdmitRequest(ALICE, (replace(slow, tokens=10),)))
+    clock.advance(60)
+    fast = replace(slow, limit=Limit(1000, 3600), tokens=0)
+    (bucket,) = await store.adjust(Adjustment(ALICE, (fast,)))
+    assert bucket.remaining == 1000
+    assert not (await store.admit(AdmitRequest(ALICE, (slow,)))).admitted
