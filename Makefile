@@ -24,7 +24,8 @@ NOT_QUICK := tests/asgi/test_path_routers.py tests/asgi/sockets/test_any_order.p
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve drills check test versions fuzz lint bench soak audit screenshots docs docs-serve clean
+.PHONY: help install demo serve drills check test versions fuzz coverage mutants lint bench soak audit screenshots docs docs-serve \
+	clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +74,17 @@ fuzz: WHERE := tests
 fuzz: install ## Try new examples, many more, in the property tests: make fuzz EXAMPLES=100000 WHERE=tests/graphql
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -m hypothesis --hypothesis-profile fuzz -n 4 $(WHERE)
 
+coverage: install ## Say how much of the package the tests reach, branch by branch; 1 below the goal (WHERE=tests/stores)
+	@$(PYTHON) -m coverage erase
+	@$(PYTHON) -m coverage run -m pytest -q $(SPREAD) $(FEWER) $(WHERE) || echo "Not all tests passed: less may be reached."
+	@$(PYTHON) -m coverage combine -q
+	@$(PYTHON) -m coverage report
+
+# SAMPLE=0 tries all of a module: make mutants MODULES=checks/blocks.py SAMPLE=0
+mutants: SAMPLE := 25
+mutants: install ## Change what decides in small ways, and see whether a test notices: MODULES=checks/blocks.py SAMPLE=0
+	@$(PYTHON) -m tools.mutants $(MODULES) --sample $(SAMPLE)
+
 lint: install ## Check style, format, types and the layers of the package
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
@@ -103,5 +115,5 @@ docs-serve: install ## Show the site while you write, on http://127.0.0.1:8000
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs serve
 
 clean: ## Remove everything that can be made again
-	rm -rf .venv .venv-$(OLDEST) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-$(OLDEST) .cache .coverage_cache .mutants_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
