@@ -1,5 +1,7 @@
 """Write docs/performance.md and its charts from the results in docs/performance, which ``--measure`` takes anew.
 
+``--short`` takes the short forms, which ``make bench`` prints as a table.
+
 The page's words stand in the page; between its marks stand date, machine, command, chart, figures and table of each
 result. So page, charts and data are one: ``--check`` changes nothing, and ends with 1 if they are not.
 """
@@ -76,14 +78,14 @@ def stale() -> list[Path]:
     return differ + [path for path in DATA.glob("*.svg") if path not in files]
 
 
-def take(runs: Sequence[Run]) -> bool:
+def take(runs: Sequence[Run], *, short: bool) -> bool:
     """Measure, and keep each result that came to its end; whether all did."""
     prepare()
     DATA.mkdir(exist_ok=True)
     complete = True
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for run, problem in carry_out(runs, folder, short=False):
+        for run, problem in carry_out(runs, folder, short=short):
             file = folder / f"{run.name}.json"
             if problem or not file.exists():
                 complete = False
@@ -104,11 +106,12 @@ def main() -> int:
     parser.add_argument(
         "--measure", nargs="*", choices=names, metavar="NAME", help=f"all, or these: {', '.join(names)}"
     )
+    parser.add_argument("--short", action="store_true", help="measure the short forms, in less than 20 minutes")
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
     complete = True
     if options.measure is not None:
-        complete = take([run for run in RUNS if run.name in (options.measure or names)])
+        complete = take([run for run in RUNS if run.name in (options.measure or names)], short=options.short)
     for path in stale():
         if options.check:
             print(f"{path.relative_to(ROOT)} is not what the data says: python -m benchmarks report", file=sys.stderr)
