@@ -10,9 +10,7 @@ includes zero buys nothing that this machine can see. The row ``nothing`` is the
 from __future__ import annotations
 
 import argparse
-import json
 import platform
-import signal
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,6 +25,7 @@ from benchmarks.ablations import ABLATIONS, Ablation
 from benchmarks.pairs import added, order
 from benchmarks.peers.costs import database_url
 from benchmarks.peers.effort import Progress
+from benchmarks.results import Clock
 from tests.support.redis_server import RedisServer
 
 _WARM_UP = 400
@@ -119,6 +118,7 @@ def measured(name: str, row: Ablation, ways: Mapping[str, Asked], redis: RedisSe
 
 def run(names: Sequence[str], effort: Effort, file: Path | None) -> dict[str, str]:
     """Print every row once it is measured, and write all that there is. Returns what could not be measured, and why."""
+    clock = Clock("ablate")
     heading = f"Python {platform.python_version()}, {effort.rounds} rounds of {effort.requests} requests"
     print(f"{heading}, {CONNECTIONS} at a time: CPU microseconds a request")
     print(f"{'':13}{'switched off':48}{'asked':24}{'with it':>8}{'more without it':>25}", flush=True)
@@ -136,8 +136,7 @@ def run(names: Sequence[str], effort: Effort, file: Path | None) -> dict[str, st
             for row in rows:
                 print(row.line(), flush=True)
                 written.append(row.facts())
-            if file is not None:
-                file.write_text(json.dumps({"run": heading, "rows": written}, indent=2), encoding="utf-8")
+            clock.save(file, written)
     return failed
 
 
@@ -153,7 +152,6 @@ def main() -> int:
     if unknown := [name for name in options.names if name not in ABLATIONS]:
         parser.error(f"{', '.join(unknown)}: known are {', '.join(ABLATIONS)}")
     rounds, requests = (40, 64) if options.short else (200, 64)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the children, a signal would not
     effort = Effort(options.rounds or rounds, options.requests or requests)
     try:
         failed = run(options.names or list(ABLATIONS), effort, options.json)

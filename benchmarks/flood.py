@@ -30,6 +30,7 @@ from typing import Any, Final
 from benchmarks.flood_attacks import ATTACKS, OPERATOR
 from benchmarks.flood_memory import KINDS
 from benchmarks.flood_server import Server
+from benchmarks.results import Clock
 from tests.support.redis_server import RedisServer
 from tools.components import ComponentError
 
@@ -37,6 +38,7 @@ SECRET: Final = "a-secret-for-benchmarks-of-32-bytes-or-more"
 TIMES: Final = 10
 """The attack's rate over that of the users."""
 MOST_SLOWER, LEAST_GOOD, MOST_MEMORY_BYTES = 1.5, 0.95, 40_000_000
+TOGETHER: Final = "all rows together"
 ENOUGH: Final = 500
 """Requests, at least, of which the slowest hundredth is not a single one."""
 
@@ -243,6 +245,7 @@ def open_redis(stack: contextlib.ExitStack) -> str | None:
 
 def main() -> int:
     """Print the table; ``--json FILE`` has what there is so far after every row."""
+    clock = Clock("flood")
     parser = argparse.ArgumentParser(prog="python -m benchmarks flood", description=__doc__)
     parser.add_argument(
         "--short", action="store_true", help="less than five minutes: fewer rows, seconds and attackers"
@@ -278,13 +281,12 @@ def main() -> int:
                 row.pop("times", None)
                 show(row, row["goals"])
                 found.append(row)
-                if options.json:
-                    Path(options.json).write_text(json.dumps(found, indent=2), encoding="utf-8")
+                clock.save(options.json, found)
     if under:
-        found.append({"attack": "all rows together", "app": "guard", "goals": [told(*slower(p99(under), calm))]})
-        print(
-            f"all rows together: p99 {p99(calm):.1f} ms calm, {p99(under):.1f} ms under attack  {found[-1]['goals'][0]}"
-        )
+        together = {"attack": TOGETHER, "app": "guard", "calm_p99_ms": p99(calm), "under_p99_ms": p99(under)}
+        found.append({**together, "goals": [told(*slower(p99(under), calm))]})
+        print(f"{TOGETHER}: p99 {p99(calm):.1f} ms calm, {p99(under):.1f} ms under attack  {found[-1]['goals'][0]}")
+        clock.save(options.json, found)
     missed = sum(goal.startswith("MISSED") for row in found for goal in row["goals"])
     print(f"{missed} goals missed")
     return 0

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import platform
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.hostile_attacks import FAMILIES
 from benchmarks.hostile_ours import GUARD, READER, SCHEMALESS, Case, Ours, cases, remembered
 from benchmarks.hostile_peers import HERE, TOO_LONG, Bounded, Figure, Peer, PeerError, armor_peer, python_peer
-from benchmarks.hostile_report import Row, goals, show
+from benchmarks.hostile_report import Row, goals, show, summary
+from benchmarks.results import Clock
 from fraiseql_guard.core.settings import Settings
 
 Measured = dict[Case, dict[str, Figure]]
@@ -103,7 +102,7 @@ def arguments(settings: Settings) -> argparse.Namespace:
 
 def main() -> int:
     """Print the table and the goals; ``--json FILE`` writes them."""
-    settings = Settings.load({})
+    clock, settings = Clock("hostile"), Settings.load({})
     options = arguments(settings)
     print("measuring ours", file=sys.stderr)
     given = [case for case in cases(settings) if case.attack.family in options.families]
@@ -119,9 +118,8 @@ def main() -> int:
     print()
     for goal in reached:
         print(f"{'met' if goal.met else 'missed':7} {goal.text}")
-    if options.json:
-        found = {"rows": rows, "remembered_us": again, "goals": reached}
-        Path(options.json).write_text(json.dumps(found, default=asdict, indent=2), encoding="utf-8")
+    found = {"summary": summary(rows, columns), "limit_ms": options.limit * 1e3, "remembered_us": again}
+    clock.save(options.json, {**found, "goals": reached, "rows": rows})
     return 0
 
 

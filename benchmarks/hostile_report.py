@@ -66,21 +66,34 @@ def show(rows: Sequence[Row], columns: Sequence[str]) -> None:
         grown = "" if factor is None else f"{factor:.1f}"
         print(f"{row.attack:24}{row.size:>8}{row.bytes:9}{cells}{grown:>8}  {row.code}")
     print()
+    for title, each in summary(rows, columns).items():
+        print(
+            f"{title:>{_width(title)}}  median {each['median_ms']:9.3f} ms, worst {each['worst_ms']:9.1f} ms; "
+            f"{each['refused']} refused, {each['admitted']} admitted, {each['stopped']} over the limit, "
+            f"{each['broke']} broke"
+        )
+
+
+def summary(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, dict[str, float]]:
+    """CPU of the median and of the worst, and how many requests ended how, of each column that has figures. One that
+    was stopped is worth the limit at which it was."""
+    found = {}
     for title in columns:
-        _summary(title, [row.figures[title] for row in rows if title in row.figures])
-
-
-def _summary(title: str, figures: Sequence[Figure]) -> None:
-    if not figures:
-        return
-    known = [figure.ms for figure in figures if not math.isnan(figure.ms)]
-    outcomes = [figure.outcome for figure in figures]
-    refused, admitted, stopped = (outcomes.count(name) for name in _MARKS)
-    broke = len(outcomes) - refused - admitted - stopped
-    print(
-        f"{title:>{_width(title)}}  median {statistics.median(known):9.3f} ms, worst {max(known):9.1f} ms; "
-        f"{refused} refused, {admitted} admitted, {stopped} over the limit, {broke} broke"
-    )
+        figures = [row.figures[title] for row in rows if title in row.figures]
+        known = [figure.ms for figure in figures if not math.isnan(figure.ms)]
+        if not known:
+            continue
+        outcomes = [figure.outcome for figure in figures]
+        refused, admitted, stopped = (outcomes.count(name) for name in _MARKS)
+        found[title] = {
+            "median_ms": statistics.median(known),
+            "worst_ms": max(known),
+            "refused": refused,
+            "admitted": admitted,
+            "stopped": stopped,
+            "broke": len(outcomes) - refused - admitted - stopped,
+        }
+    return found
 
 
 def goals(rows: Sequence[Row], remembered: Mapping[str, float]) -> Iterator[Goal]:

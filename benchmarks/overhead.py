@@ -19,10 +19,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from benchmarks import overhead_fraiseql
+from benchmarks.results import Clock
 from fraiseql_guard import (
     AuthMiddleware,
     Guard,
@@ -163,6 +163,7 @@ async def run(rounds: int, requests: int) -> dict[str, dict[int, list[float]]]:
 
 def main() -> int:
     """Print the table; ``--json FILE`` writes it."""
+    clock = Clock("overhead")
     parser = argparse.ArgumentParser(prog="python -m benchmarks overhead", description=__doc__)
     parser.add_argument(
         "--host", choices=("asgi", "fraiseql"), default="asgi", help="fraiseql: the real one, with a database"
@@ -172,7 +173,8 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     if options.host == "fraiseql":
-        return overhead_fraiseql.main(rounds=options.rounds or 150, requests=options.requests or 8, file=options.json)
+        rounds, requests = options.rounds or 150, options.requests or 8
+        return overhead_fraiseql.main(rounds=rounds, requests=requests, clock=clock, file=options.json)
     options.rounds, options.requests = options.rounds or 5, options.requests or 3_000
     figures = asyncio.run(run(options.rounds, options.requests))
     print(
@@ -183,8 +185,7 @@ def main() -> int:
     for name, by_concurrency in figures.items():
         cells = [f"{statistics.median(v):9.1f} ({min(v):.1f}-{max(v):.1f})" for v in by_concurrency.values()]
         print(f"{name:34}{cells[0]:>24}{cells[1]:>24}{statistics.median(by_concurrency[1]) - base:10.1f}")
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    clock.save(options.json, figures)
     return 0
 
 

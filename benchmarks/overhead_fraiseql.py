@@ -22,12 +22,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pairs import added, calmest, order
 from benchmarks.peers.clock import cpu_seconds
+from benchmarks.results import Clock
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, request
 
@@ -191,7 +192,7 @@ def report(figures: dict[str, Rounds], trips: dict[str, dict[str, int]]) -> None
             print(f"{name:33}{''.join(cells)}{trips[query][name]:7}")
 
 
-def main(*, rounds: int, requests: int, file: str | None) -> int:
+def main(*, rounds: int, requests: int, clock: Clock, file: str | None) -> int:
     """Start the database, measure, print."""
     from examples.fraiseql_blog.database import running_database
 
@@ -206,7 +207,5 @@ def main(*, rounds: int, requests: int, file: str | None) -> int:
         "CPU: of this process; db CPU: of the database's processes; trips: to the database and back"
     )
     report(figures, trips)
-    if file:
-        shown = {q: {name: [asdict(one) for one in of] for name, of in rows.items()} for q, rows in figures.items()}
-        Path(file).write_text(json.dumps({"figures": shown, "trips": trips}, indent=2), encoding="utf-8")
+    clock.save(file, {"figures": figures, "trips": trips})
     return 0

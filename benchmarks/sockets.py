@@ -3,6 +3,7 @@ read, and the moment at which a silent client is ended, on uvicorn, with and wit
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import math
@@ -24,6 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 from benchmarks.flood import p99
 from benchmarks.listeners import loopback
+from benchmarks.results import Clock
 from benchmarks.sockets_app import SEND_SECONDS
 
 _ROOT: Final = Path(__file__).parent.parent
@@ -177,24 +179,29 @@ async def _mute(port: int) -> float:
     return time.monotonic() - since if connection.close_code == _INIT_TIMEOUT else math.nan
 
 
-def _figures(target: str) -> dict[str, float]:
+def _figures(target: str, rounds: int) -> dict[str, float]:
     with server(target) as (process, port):
-        operation = min(asyncio.run(_measure(process, port, _OPERATIONS, 1)) for _ in range(_ROUNDS))
+        operation = min(asyncio.run(_measure(process, port, _OPERATIONS, 1)) for _ in range(rounds))
         events = 1_000
-        event = min(asyncio.run(_measure(process, port, _EVENTS // events, events)) for _ in range(_ROUNDS)) / events
+        event = min(asyncio.run(_measure(process, port, _EVENTS // events, events)) for _ in range(rounds)) / events
         memory = asyncio.run(_memory(process, port))
         figures = (operation, event, memory, asyncio.run(_delay(port)), asyncio.run(_mute(port)))
     return dict(zip(_GOALS, figures, strict=True))
 
 
 def main() -> int:
-    """Print the table."""
+    """Print the table; ``--json FILE`` writes it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks sockets", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="one round of CPU instead of three: under two minutes")
+    parser.add_argument("--json", metavar="FILE")
+    clock, options = Clock("sockets"), parser.parse_args()
     print(f"load {os.getloadavg()[0]:.2f}")
-    figures = {target: _figures(target) for target in _TARGETS}
+    figures = {target: _figures(target, 1 if options.short else _ROUNDS) for target in _TARGETS}
     print(f"{'':24}{'bare':>10}{'guarded':>10}{'over bare':>12}   goal")
     for name, bare in figures["bare"].items():
         found = figures["guarded"][name]
         shown = "".join("-".rjust(width) if math.isnan(figure) else f"{figure:>{width}.1f}"
                         for figure, width in ((bare, 10), (found, 10), (found - bare, 12)))  # fmt: skip
         print(f"{name:24}{shown}   {_GOALS[name]}")
+    clock.save(options.json, {"goals": _GOALS, **figures})
     return 0

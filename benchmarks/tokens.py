@@ -8,7 +8,6 @@ the median and the spread.
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import secrets
 import statistics
@@ -17,7 +16,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import jwt as pyjwt
@@ -27,6 +25,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, import_key
 
+from benchmarks.results import Clock
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.key_forms import ALGORITHMS as ALGORITHM_FAMILIES
 from fraiseql_guard.core.settings import Settings
@@ -156,6 +155,7 @@ def measure(given: Sample, figures: Figures) -> None:
 
 def main() -> int:
     """Print the table; ``--json FILE`` writes it."""
+    clock = Clock("tokens")
     parser = argparse.ArgumentParser(prog="python -m benchmarks tokens", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--tokens", type=int, default=300, help="different tokens a round and row")
@@ -172,8 +172,7 @@ def main() -> int:
     for row, by_column in figures.items():
         cells = [f"{statistics.median(v):8.2f} ({min(v):.2f}-{max(v):.2f})" for v in by_column.values()]
         print(f"{row:28}" + "".join(f"{cell:>24}" for cell in cells))
-    if options.json:
-        Path(options.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    clock.save(options.json, figures)
     return 0
 
 

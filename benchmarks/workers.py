@@ -21,6 +21,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import Clock
+
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PROBE_SECONDS = 0.001
 CALLERS = 100
@@ -29,6 +31,7 @@ CALLERS = 100
 
 def main() -> int:
     """Print the table; ``--json FILE`` writes it."""
+    clock = Clock("workers")
     parser = argparse.ArgumentParser(prog="python -m benchmarks workers", description=__doc__)
     parser.add_argument("--recycled", type=int, default=1_000, help="dead workers (1000)")
     parser.add_argument("--scrapes", type=int, default=20, help="scrapes of each kind (20)")
@@ -48,8 +51,7 @@ def main() -> int:
     print(f"{'':54}{'files':>7}{'scrape ms':>12}{'loop stands still ms':>22}")
     for row in rows:
         print(f"{row['name']:54}{row['files']:7}{row['scrape_ms']:12.1f}{row['stall_ms']:22.1f}")
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    clock.save(options.json, rows)
     return 0
 
 

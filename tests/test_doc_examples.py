@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
+from tests.support import pages
 from tests.support.asgi import EchoApp, graphql, request
-from tools.docs import ROOT
+from tests.support.pages import Block
 
 
-def blocks(page: str, language: str = "python") -> list[str]:
-    """The code of a page, block by block."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+def blocks(page: str, language: str = "python") -> list[Block]:
+    """The code of a page below docs/, block by block."""
+    return pages.blocks(f"docs/{page}", language)
 
 
 def run(block: str, **names: Any) -> dict[str, Any]:

@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import wrap
 
+from fraiseql_guard.asgi.deciding_setting import DECIDING
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
-from fraiseql_guard.core.signals import Metric, Source
-from fraiseql_guard.core.variables import OURS, SettingVariable
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, name_of
+from fraiseql_guard.core.signals import Metric, Protection, Source
+from fraiseql_guard.core.variables import SettingVariable
 from fraiseql_guard.identity.proxy_headers import PROXY_HEADER_PREFIXES, PROXY_HEADERS
 from fraiseql_guard.operations.http.routes import ROUTES
 from fraiseql_guard.operations.log_analysis.summary import READINGS
 from fraiseql_guard.operations.runbooks.model import Runbook
 from fraiseql_guard.operations.runbooks.render import ALERTS
+from fraiseql_guard.telemetry.recorder.remedies import remedy
 from tools.architecture import PICTURE, STEPS_PICTURE, picture, rooms_table, stages_table, steps_picture, steps_table
+from tools.command_reference import commands_reference
 from tools.expressions import page_expressions
 from tools.guides import GUIDE_TABLES, PAGES
+from tools.headers import OF_THE_APP, READ, WRITTEN, HeaderRow
 from tools.promql import selected
 
 ROOT = Path(__file__).parent.parent
@@ -32,27 +36,69 @@ def _cell(text: object) -> str:
     return str(text).replace("|", "\\|")
 
 
-def _variables(rows: list[SettingVariable]) -> str:
-    lines = ["| variable | option | default | at run time | what it does |", "|---|---|---|---|---|"]
-    for row in rows:
-        default = f"`{_cell(row.default)}`" if row.default else "unset"
+def _default(row: SettingVariable) -> str:
+    return f"`{_cell(row.default)}`" if row.default else "unset"
+
+
+_GROUPS = {
+    "mode": "General",
+    "trusted_proxies": "The caller's address",
+    "rate_limit_default": "Rate limits",
+    "rules_file": "Rules",
+    "redis_url": "The store",
+    "jwt_secret": "Authentication",
+    "max_query_depth": "Query limits",
+    "max_body_bytes": "Bodies",
+    "sockets": "WebSockets and streams",
+    "query_timeout": "Timeouts",
+    "rate_limit_abuse_offences": "Offences and sanctions",
+    "admin_tokens": "The operator's API",
+    "metrics_path": "Metrics, health and log",
+}
+"""How the reference of settings is divided, by the first option of each part."""
+
+
+def _variables() -> str:
+    lines: list[str] = []
+    for row in VARIABLES:
+        if heading := _GROUPS.get(row.option):
+            lines += [
+                "",
+                f"## {heading}",
+                "",
+                "| variable | default | at run time | what it does |",
+                "|---|---|---|---|",
+            ]
         live = "yes" if row.option in CHANGEABLE else ""
-        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {live} | {_cell(row.doc)} |")
-    return "\n".join(lines)
+        lines.append(f"| `{row.name}` | {_default(row)} | {live} | {_cell(row.doc)} |")
+    return "\n".join(lines[1:])
 
 
-def _shared_variables() -> str:
-    return _variables([row for row in VARIABLES if not row.name.startswith(OURS)])
+TEN = (
+    "graphql_paths",
+    "mode",
+    "rate_limit_default",
+    "rate_limit_authenticated",
+    "max_query_complexity",
+    "query_timeout",
+    "jwt_secret",
+    "redis_url",
+    "trusted_proxies",
+    "environment",
+)
+"""The options that people set: the table of the README."""
+
+
+def _ten_variables() -> str:
+    by_option = {row.option: row for row in VARIABLES}
+    rows = (f"| `{row.name}` | {_default(row)} | {_cell(row.doc)} |" for row in map(by_option.__getitem__, TEN))
+    return "\n".join(["| variable | default | what it does |", "|---|---|---|", *rows])
 
 
 def _proxy_headers() -> str:
     names = [*(name.decode() for name in PROXY_HEADERS), *(f"{prefix.decode()}*" for prefix in PROXY_HEADER_PREFIXES)]
     listed = ", ".join(f"`{name}`" for name in sorted(names))
     return "\n".join(wrap(listed, 120, break_on_hyphens=False, break_long_words=False))
-
-
-def _all_variables() -> str:
-    return _variables(list(VARIABLES))
 
 
 _FED_BY = {
@@ -103,9 +149,51 @@ def _events() -> str:
     return "\n".join(["| event | level | context | read by |", "|---|---|---|---|", *rows])
 
 
-def _codes() -> str:
-    rows = (f"| `{code.name}` | {code.status} | {code.protection} | {code.message} |" for code in signals.CODES)
-    return "\n".join(["| code | status | protection | message |", "|---|---|---|---|", *rows])
+_PARTS = {
+    Protection.RATE_LIMIT: "Rate limits, budgets and sanctions",
+    Protection.AUTH: "Authentication",
+    Protection.QUERY_LIMITS: "Requests and documents",
+    Protection.TIMEOUT: "Timeouts",
+    Protection.METRICS: "Metrics and health details",
+    Protection.ADMIN: "The operator's API",
+}
+"""How the reference of errors is divided."""
+
+
+def _errors() -> str:
+    parts = []
+    for protection, heading in _PARTS.items():
+        rows = [
+            f"| `{code.name}` | {code.status} | {_cell(code.message)} | {_cell(_helps(code))} |"
+            for code in signals.CODES
+            if code.protection is protection
+        ]
+        head = ["| code | status | what the client reads | what helps |", "|---|---|---|---|"]
+        parts.append("\n".join([f"## {heading}", "", f"Protection `{protection}`.", "", *head, *rows]))
+    return "\n\n".join(parts)
+
+
+_TYPED = re.compile(r"FRAISEQL_[A-Z_]+[A-Z](?:=\w+)?|fraiseql-guard [a-z]+(?: [a-z]+)?(?=[.,)])|Retry-After")
+"""What a remedy names as it is typed: variables, commands, a header."""
+
+
+def _helps(code: signals.Code) -> str:
+    """The remedy, and the settings that decide beside those that it names.
+
+    The page says once how a setting is raised for a while.
+    """
+    text = re.sub(r" \(for a while: [^)]*\)", "", remedy(code))
+    others = [name for option in DECIDING.get(code, ()) if (name := name_of(option)) not in text]
+    if others:
+        text = f"{text} Decided by {', '.join(others)}."
+    return re.sub(
+        r"(FRAISEQL_[A-Z_]+[A-Z](?:=\w+)?|fraiseql-guard [a-z]+(?: [a-z]+)?(?=[.,)])|Retry-After)", r"`\1`", text
+    )
+
+
+def _headers(rows: Sequence[HeaderRow]) -> str:
+    lines = ["| header | what it is for | setting |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{row.name}` | {row.meaning} | {row.setting} |" for row in rows)])
 
 
 def _routes() -> str:
@@ -119,11 +207,15 @@ def _routes() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "shared-variables": _shared_variables,
-    "variables": _all_variables,
+    "ten-variables": _ten_variables,
+    "variables": _variables,
     "metrics": _metrics,
     "events": _events,
-    "codes": _codes,
+    "commands": commands_reference,
+    "errors": _errors,
+    "headers-read": lambda: _headers(READ),
+    "headers-written": lambda: _headers(WRITTEN),
+    "headers-of-the-app": lambda: _headers(OF_THE_APP),
     "routes": _routes,
     "proxy-headers": _proxy_headers,
     "stages": stages_table,
@@ -133,8 +225,11 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 FILES = (
     "README.md",
+    "docs/command-line.md",
     "docs/decisions.md",
     "docs/design/architecture.md",
+    "docs/errors.md",
+    "docs/headers.md",
     "docs/operator.md",
     "docs/settings.md",
     "docs/signals.md",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from benchmarks.pairs import order
@@ -22,20 +19,18 @@ from benchmarks.peers.goals import goals, verdicts
 from benchmarks.peers.processes import VariantFailed
 from benchmarks.peers.report import Findings, table
 from benchmarks.peers.variants import OURS, VARIANTS, Variant, chosen
+from benchmarks.results import Clock
 from tests.support.redis_server import RedisServer
 
 
 def main() -> int:
     """Measure, print the table and the verdicts; ``--json FILE`` writes them, and what there is after every round."""
-    options = _options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the children, a signal would not
+    clock, options = Clock("peers"), _options()
     wanted = effort(options, OURS)
     heading = f"Python {platform.python_version()}, {os.cpu_count()} cores"
 
     def keep(findings: Findings, rounds: int) -> None:
-        if options.json:
-            text = json.dumps(_as_json(findings, f"{heading}, {rounds} of {wanted.rounds} rounds"), indent=2)
-            _write(Path(options.json), text)
+        clock.save(options.json, _as_json(findings, rounds))
 
     try:
         findings, rounds = run(chosen(options.peer), wanted, keep)
@@ -74,13 +69,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
-
-
-def _write(file: Path, text: str) -> None:
-    """Whole or not at all: a run that is ended while it writes leaves what was there before."""
-    beside = file.with_name(f"{file.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
 
 
 def run(variants: list[Variant], wanted: Effort, keep: Callable[[Findings, int], None]) -> tuple[Findings, int]:
@@ -139,9 +127,9 @@ def _attempt(findings: Findings, way: str, variant: Variant, step: Callable[[], 
         findings.errors[way][variant.name] = str(error)
 
 
-def _as_json(findings: Findings, heading: str) -> dict[str, Any]:
+def _as_json(findings: Findings, rounds: int) -> dict[str, Any]:
     return {
-        "run": heading,
+        "rounds": rounds,
         "variants": {
             variant.name: {
                 "base": variant.base,

@@ -15,6 +15,7 @@ from benchmarks.peers.variants import Variant
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".cache" / "benchmarks" / "peers"
 PINS = ROOT / "benchmarks" / "peers-requirements.txt"
+_EXTRAS = ("redis", "jwt")
 _SERVER = ("uvicorn", "httptools", "uvloop", "fastapi")
 
 
@@ -30,12 +31,13 @@ def python() -> Path:
 def prepare(variants: Sequence[Variant]) -> dict[str, str]:
     """Make it, or use the one that is there. Returns the errors of the peers that cannot be installed."""
     stamp = FOLDER / "made-from"
-    text = hashlib.sha256(PINS.read_bytes() + sys.version.encode()).hexdigest()
+    ours = _our_dependencies()
+    text = hashlib.sha256(b"\n".join([PINS.read_bytes(), sys.version.encode(), *map(str.encode, ours)])).hexdigest()
     if not stamp.exists() or stamp.read_text() != text:
         print("making the environment of the servers ...", file=sys.stderr)
         shutil.rmtree(FOLDER, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(FOLDER)], check=True)
-        if (error := _install((*_SERVER, *_our_dependencies()))) is not None:
+        if (error := _install((*_SERVER, *ours))) is not None:
             raise PeersEnvironmentError(error)
         stamp.write_text(text)
     everything = tuple(package for variant in variants for package in variant.packages)
@@ -47,7 +49,10 @@ def prepare(variants: Sequence[Variant]) -> dict[str, str]:
 
 
 def _our_dependencies() -> list[str]:
-    return list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"])
+    """Of the package, and of its extras that the servers use."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project.get("optional-dependencies", {})
+    return [*project["dependencies"], *(each for name in _EXTRAS for each in extras.get(name, ()))]
 
 
 def _install(packages: Sequence[str]) -> str | None:

@@ -47,7 +47,7 @@ class Scene:
 
     def type(self, command: str) -> str:
         """Type ``fraiseql-guard COMMAND``, and return what it says. RuntimeError if it does not end with 0."""
-        program = [sys.executable, "-m", "fraiseql_guard.cli", *shlex.split(command)]
+        program = [sys.executable, "-m", "fraiseql_guard", *shlex.split(command)]
         ended = subprocess.run(  # noqa: S603 - our own command
             program, env=self.environment, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=False
         )

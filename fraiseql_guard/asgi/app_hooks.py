@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fraiseql_guard.core.notices import OnRefusal, OnSanction
 from fraiseql_guard.core.refusal_facts import RenderRefusal
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.identity.api_key_questions import AskApiKey
-from fraiseql_guard.identity.limit_keys import AskLimitKey
-from fraiseql_guard.identity.user_status import AskUserStatus
+
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.api_key_questions import AskApiKey
+    from fraiseql_guard.identity.limit_keys import AskLimitKey
+    from fraiseql_guard.identity.user_status import AskUserStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,9 +68,9 @@ class _RouteWalk:
         guard = self.guard
         for _ in range(_DEEPEST):
             guard = self._guard_at(app) or guard
-            if app is None or _listed(app) or _url_map(app) is not None:
+            if app is None or _listed(app) or _url_map(app) is not None or _library(app) in _LIBRARIES:
                 break
-            app = getattr(app, "app", None)
+            app = getattr(app, "app", None) or getattr(app, "__self__", None)  # Quart's asgi_app is a method
         return app, _RouteWalk(self.guards, guard, self.level + 1)
 
     def _guard_at(self, app: Any) -> Any:
@@ -90,6 +90,9 @@ def _walk(app: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
         views = getattr(app, "view_functions", {})
         for rule in url_map.iter_rules():
             yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint), walk.guard)
+        return
+    if _library(app) in _LIBRARIES and not _listed(app):  # a library's own app answers on every path
+        yield AppRoute(prefix or "/", (), True, walk.guard)
         return
     for route in _listed(app):
         path = prefix + (getattr(route, "path", None) or "")

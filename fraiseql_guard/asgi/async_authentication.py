@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fraiseql_guard.checks.authentication import Authentication, refuse
 from fraiseql_guard.core.clocks import Clocks
@@ -16,15 +16,16 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import USER_STATUS_UNAVAILABLE, Protection
-from fraiseql_guard.identity.api_key_questions import ApiKeyQuestions, AskApiKey
-from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
-from fraiseql_guard.identity.api_keys_file import ApiKeysFile
 from fraiseql_guard.identity.credentials import CredentialSources
-from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.identity.user_status import AskUserStatus, NoAnswer, UserStatusCheck
 from fraiseql_guard.identity.verifier import CredentialVerifier, Verifier
 from fraiseql_guard.stores.blocked import BlockedAddresses
+
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.api_key_questions import AskApiKey
+    from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
+    from fraiseql_guard.identity.key_sources import KeyObserver
 
 _RETRY_USER_STATUS_SECONDS: Final = 1.0
 
@@ -124,6 +125,10 @@ def _api_keys(
     path, ask = settings.api_keys_file, hooks.api_keys
     if path is None and ask is None:
         return None
+    from fraiseql_guard.identity.api_key_questions import ApiKeyQuestions
+    from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
+    from fraiseql_guard.identity.api_keys_file import ApiKeysFile
+
     on_fault = hooks.on_api_keys_fault
     return ApiKeyVerifier(
         settings,

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fraiseql_guard.asgi.async_authentication import IdentityHooks, IdentityParts, identity_parts
 from fraiseql_guard.asgi.body_budget import BufferBudget
@@ -35,13 +36,12 @@ from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.graphql.cost.schema import SchemaTable
+from fraiseql_guard.graphql.cost.schema_table import SchemaTable
 from fraiseql_guard.graphql.documents.persisted import PersistedQueries, persisted_queries
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.fleet.census import SanctionCensus
 from fraiseql_guard.operations.fleet.heartbeat import Facts, HeartbeatTask
 from fraiseql_guard.operations.fleet.live_report import LiveReport
-from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
@@ -53,6 +53,12 @@ from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.metrics import multiprocess
 from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.recorder import RequestRecorder
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +288,8 @@ def _overrides_file(mount_options: MountOptions, recorder: RequestRecorder) -> O
     path = mount_options.settings.overrides_file
     if path is None:
         return None
+    from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
+
     changed = partial(recorder.process.acted, signals.ADMIN_OVERRIDES_FILE)
     return OverridesFile(path, on_problem=recorder.warn, on_change=changed, clock=mount_options.clocks.now)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
-from starlette.routing import Mount
 from starlette.types import Scope
 
 from fraiseql_guard.asgi.mounts import MountPrefixes
@@ -91,13 +90,7 @@ def endpoint(scope: Scope, ctx: RequestContext, mounts: MountPrefixes) -> str:
     of the mounts that they are in."""
     if ctx.endpoint != UNKNOWN:
         return ctx.endpoint
-    route = scope.get("route")
-    template = getattr(route, "path", None)
-    if not isinstance(template, str) or not template:
-        return UNKNOWN
-    if isinstance(route, Mount):  # its app shows no routes: the prefix is all that is known
-        return mounts.of(scope) or template
-    return mounts.of(scope, template) + template
+    return mounts.route_of(scope) or UNKNOWN
 
 
 class GuardUser(BaseUser):
@@ -134,4 +127,11 @@ def present_identity(scope: Scope, identity: Identity | None) -> None:
         return
     found = scope.get("user")
     if found is None or type(found) is GuardUser:  # asked by its type: a lazy user would begin to load itself
+        scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
+
+
+def present_anonymous(scope: Scope) -> None:
+    """Hand the app an anonymous user where no token is looked at, so that what asks ``request.user`` works before a key
+    is set. A user that is there stays."""
+    if "user" not in scope:
         scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -10,7 +10,10 @@ from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.operations.operator.interface import BLOCK_SECONDS, Done, Operator, Target
+from fraiseql_guard.operations.operator.shared_values import BLOCK_SECONDS, Target
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.operator.interface import Done, Operator
 
 _APP: Final = "app"
 """The actor of what the app does through these methods."""

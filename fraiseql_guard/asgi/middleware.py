@@ -12,23 +12,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.announcement import announce
-from fraiseql_guard.asgi.app_chain import chain, schema_of
+from fraiseql_guard.asgi.app_chain import chain, made_for_one_route, schema_of
 from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
+from fraiseql_guard.asgi.lifespan import lead_lifespan
 from fraiseql_guard.asgi.logins import MARK, logins
 from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
+from fraiseql_guard.asgi.startup_warnings import ONE_EACH
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
@@ -38,14 +40,16 @@ from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.graphql.cost.schema import SchemaSource
-from fraiseql_guard.identity.api_key_questions import AskApiKey
-from fraiseql_guard.identity.limit_keys import AskLimitKey
-from fraiseql_guard.identity.user_status import AskUserStatus
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
 from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.telemetry.recorder import RequestRecorder
+
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.api_key_questions import AskApiKey
+    from fraiseql_guard.identity.limit_keys import AskLimitKey
+    from fraiseql_guard.identity.user_status import AskUserStatus
 
 _DOCUMENTS_SECONDS: Final = 2.0
 """Longest that a start waits for the trusted documents of the store."""
@@ -252,7 +256,8 @@ class Middleware:
         # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
-            await self.app(scope, self._hearing_of_the_end(receive), self._watching_the_end(send))
+            hear, tell = self._hearing_of_the_end(receive), self._watching_the_end(send)
+            await lead_lifespan(self.app, scope, hear, tell, warn=self._runtime.recorder.warn)
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
@@ -299,6 +304,8 @@ class Middleware:
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
             self._announce(scope.get("app"))
+            if made_for_one_route(self.app, scope):
+                self._runtime.recorder.warn(ONE_EACH)
             if self._runtime.verifier is not None:
                 self._runtime.tell(self._runtime.verifier.warm_up)
             self._check = loop.create_task(self._check_store())

@@ -14,7 +14,7 @@ from fraiseql_guard.core.clocks import Clock, Clocks
 from fraiseql_guard.core.settings import Mode, Settings, name_of
 from fraiseql_guard.core.signals import WITH_MODE, Protection
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource, SchemaTable
 from fraiseql_guard.identity.credentials import CredentialSources
 from fraiseql_guard.telemetry.database import DatabaseSignals
 
@@ -132,7 +132,11 @@ def counts(mount_options: MountOptions) -> bool:
 
 def schema_table(mount_options: MountOptions) -> SchemaTable | None:
     """What the schema says of types and fields; None without a schema, or where no request is measured."""
-    table = load_schema(mount_options.schema) if measures(mount_options) else None
+    if mount_options.schema is None or not measures(mount_options):
+        return None
+    from fraiseql_guard.graphql.cost.schema import load_schema  # with a schema alone: it loads graphql-core
+
+    table = load_schema(mount_options.schema)
     return replace(table, authoritative=False) if table and mount_options.several_endpoints else table
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from starlette.routing import Mount
 from starlette.types import Scope
 
 _MOST: Final = 100
@@ -24,6 +25,16 @@ class MountPrefixes:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+
+    def route_of(self, scope: Scope) -> str | None:
+        """The path of a request's route, as a template with the prefix of its mounts; None if the app shows none."""
+        route = scope.get("route")
+        template = getattr(route, "path", None)
+        if not isinstance(template, str) or not template:
+            return None
+        if isinstance(route, Mount):  # its app shows no routes: the prefix is all that is known
+            return self.of(scope) or template
+        return self.of(scope, template) + template
 
     def of(self, scope: Scope, template: str = "") -> str:
         """The prefix of a request at this point of the routing; ``""`` without a mount, or where it cannot be told.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.hook_queue import HookQueue
@@ -14,8 +14,10 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.notices import RefusalNotice, SanctionNotice
 from fraiseql_guard.core.signals import ADMIN_BLOCK, Event, Hook, HookOutcome, PolicyName
 from fraiseql_guard.identity.logins import read_login
-from fraiseql_guard.operations.operator.deps import Audit
 from fraiseql_guard.stores.protocol import Imposed
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.operator.deps import Audit
 
 _REFUSED: Final = 400
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fraiseql_guard.asgi.components import RuntimeHooks, build_components
 from fraiseql_guard.asgi.mount_options import MountOptions, schema_table
@@ -20,8 +20,6 @@ from fraiseql_guard.core.settings import Mode, Settings, name_of
 from fraiseql_guard.core.signals import ADMIN_RULES_FILE, WITH_MODE
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
-from fraiseql_guard.operations.fleet.rules_file import RulesFile
-from fraiseql_guard.operations.operator.closing_order import read_order
 from fraiseql_guard.operations.operator.setting_overrides import SettingOverrides, setting_overrides
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.overrides import (
@@ -36,6 +34,9 @@ from fraiseql_guard.stores.overrides import (
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import collect_garbage
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.fleet.rules_file import RulesFile
 
 
 class RuntimeReloader:
@@ -69,6 +70,8 @@ class RuntimeReloader:
         self.components = build_components(mount_options, host=host, database=database, hooks=hooks)
         self._recorder = self.components.telemetry.recorder
         if mount_options.settings.rules_file is not None:
+            from fraiseql_guard.operations.fleet.rules_file import RulesFile
+
             self._rules_file = RulesFile(
                 mount_options.settings,
                 clock=mount_options.clocks.elapsed,
@@ -79,11 +82,10 @@ class RuntimeReloader:
         self.settings = self.runtime.settings
         self.runtime.own_caches()
         self._tell_modes()
-        watch = self.components.at_work.live_watch
         self._commands: Mapping[str, Callable[[Override], Any]] = {
             GC: lambda _: collect_garbage(),
             CLEAR_CACHES: lambda _: self.clear_caches(),
-            CLOSE_SOCKETS: lambda entry: watch.close(read_order(entry.value)),
+            CLOSE_SOCKETS: self._close_sockets,
             DRAIN_SOCKETS: self._drain,
         }
 
@@ -210,6 +212,11 @@ class RuntimeReloader:
             if known is not None and entry.id not in known and command is not None:
                 self._guarded(command, entry)
                 self._recorder.process.commanded(entry.command, entry.actor)
+
+    def _close_sockets(self, entry: Override) -> None:
+        from fraiseql_guard.operations.operator.closing_order import read_order  # when an operator closes some
+
+        self.components.at_work.live_watch.close(read_order(entry.value))
 
     def _drain(self, entry: Override) -> None:
         """All live connections of the worker that is meant, or of each."""

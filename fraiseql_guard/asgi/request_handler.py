@@ -19,7 +19,7 @@ from fraiseql_guard.asgi.app_refusals import app_refusal
 from fraiseql_guard.asgi.app_runner import AppRunner
 from fraiseql_guard.asgi.batches import look_for_batch
 from fraiseql_guard.asgi.decisions import apply_mode
-from fraiseql_guard.asgi.describe import present_identity, rewrite
+from fraiseql_guard.asgi.describe import present_anonymous, present_identity, rewrite
 from fraiseql_guard.asgi.finish import (
     end_cut_answer,
     record_outcome,
@@ -165,6 +165,8 @@ class RequestHandler:
         enter(self._scope, ctx)
         if runtime.authenticates:
             present_identity(self._scope, ctx.identity)
+        elif runtime.shows_anonymous:
+            present_anonymous(self._scope)
         if runtime.neighbours.active:
             self._scope = runtime.tell(runtime.neighbours.hand_down, self._scope, ctx) or self._scope
         if body is not None and ctx.rewritten is not None:

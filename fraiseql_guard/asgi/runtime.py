@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from starlette.types import ASGIApp, Scope
 
@@ -45,13 +45,15 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.limit_keys import LimitKeys
 from fraiseql_guard.identity.verifier import Verifier
-from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.health import Health
 from fraiseql_guard.telemetry.recorder import RequestRecorder
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.operator.interface import Operator
 
 T = TypeVar("T")
 
@@ -143,7 +145,8 @@ class Runtime:
     host: ProcessMonitor
     health: Health
     database: DatabaseSignals
-    operator: Operator
+    operator_when_asked: Callable[[], Operator]
+    """Makes what operators see and do when the first of them comes, and returns the same from then on."""
     operator_authentication: OperatorAuthentication | None
     refusal_cache: RefusalResponseCache
     head_cache: RequestHeadCache
@@ -157,6 +160,9 @@ class Runtime:
     waiting_room: WaitingRoom | None = None
     cost_header: CostHeader | None = None
     own_bodies: OwnBodies | None = None
+    shows_anonymous: bool = False
+    """Whether apps find an anonymous user where no token is looked at: authentication is mounted, and has no key or is
+    off."""
     now: Callable[[], float] = time.time
 
     # What every request asks of the modes, looked up once.
@@ -197,6 +203,11 @@ class Runtime:
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)
+
+    @property
+    def operator(self) -> Operator:
+        """All that an operator can see and do."""
+        return self.operator_when_asked()
 
     def own_caches(self) -> None:
         """Count these caches among those of the process, in place of a former runtime's."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from typing import TYPE_CHECKING
 
 from fraiseql_guard.asgi.accounts import Accounts
 from fraiseql_guard.asgi.actual_cost import CostHeader
@@ -30,13 +31,14 @@ from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
-from fraiseql_guard.operations.http import Standing, build_authentication, is_enabled
-from fraiseql_guard.operations.operator.alone import OwnKnowledge
-from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.telemetry.process import Memory
 from fraiseql_guard.telemetry.process.health import Health
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.operator.alone import OwnKnowledge
+    from fraiseql_guard.operations.operator.store_operator import StoreOperator
 
 
 def build_runtime(mount_options: MountOptions, components: Components, settings: Settings) -> Runtime:
@@ -52,7 +54,9 @@ def modes_of(mount_options: MountOptions, components: Components, settings: Sett
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     # Pages are served or not: they have no monitor mode.
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
-    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and is_enabled(settings) else Mode.OFF
+    modes[Protection.ADMIN] = (
+        Mode.ENFORCE if Protection.ADMIN in protections and settings.serves_operators else Mode.OFF
+    )
     if components.identity is None:
         modes[Protection.AUTH] = Mode.OFF  # there is no key to verify tokens with
     return modes
@@ -81,7 +85,7 @@ class _RuntimeBuilder:
         self._concurrency = self._concurrency_check()
         self._subscription_room = SubscriptionRoom(settings, components.at_work.subscriptions)
         self._reader = self._document_reader()
-        self._operator = self._store_operator()
+        self._operator = cache(self._store_operator)
 
     def build(self) -> Runtime:
         """Put the parts together."""
@@ -91,6 +95,7 @@ class _RuntimeBuilder:
         return Runtime(
             settings=settings,
             modes=self._modes,
+            shows_anonymous=Protection.AUTH in self._mount_options.asked_for,
             paths=PathTable(settings, admin=Protection.ADMIN in self._active, rules=self._rules),
             resolver=self._resolver,
             metrics_access=self._metrics_access,
@@ -136,7 +141,7 @@ class _RuntimeBuilder:
             waiting_room=self._waiting_room(),
             cost_header=self._cost_header(),
             own_bodies=components.own_bodies,
-            operator=self._operator,
+            operator_when_asked=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
             now=self._clocks.now,
         )
@@ -244,6 +249,8 @@ class _RuntimeBuilder:
     # --- what operators see and do ------------------------------------------------------------------------------------
 
     def _store_operator(self) -> StoreOperator:
+        from fraiseql_guard.operations.operator.store_operator import StoreOperator  # when an operator comes
+
         components = self._components
         return StoreOperator(
             components.store,
@@ -261,6 +268,8 @@ class _RuntimeBuilder:
         store, fleet = self._components.store, self._components.fleet
         if not isinstance(store, FailoverStore):
             return None
+        from fraiseql_guard.operations.operator.alone import OwnKnowledge
+
         return OwnKnowledge(
             heartbeat=fleet.heartbeat.heartbeat,
             control=fleet.control.at_present,
@@ -269,12 +278,14 @@ class _RuntimeBuilder:
         )
 
     def _operator_api(self) -> OperatorAuthentication:
+        from fraiseql_guard.operations.http import Standing, build_authentication  # where operators have a way in
+
         components, recorder = self._components, self._components.telemetry.recorder
         tokens = components.identity.tokens if components.identity else None
         user_status = components.identity.user_status if components.identity else None
         return build_authentication(
             self._settings,
-            self._operator,
+            self._operator(),
             tokens,
             standing=Standing(components.store, user_status),
             audit=recorder.process.acted,

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, Final
 
-from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,6 +25,10 @@ def name_server_errors(host: Any) -> None:
     """Have the answers to unhandled exceptions carry the guard's X-Request-ID. ``host`` is the app that the scope
     names, whose middlewares are built. Costs nothing but for such an answer."""
     app = getattr(host, "middleware_stack", None)
+    if app is None:
+        return
+    from starlette.middleware.errors import ServerErrorMiddleware  # an app that is not Starlette's needs none of it
+
     for _ in range(_DEEPEST):  # an instrumentation puts a further one around the app's own
         if app is None:
             return

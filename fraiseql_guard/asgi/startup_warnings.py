@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from fraiseql_guard.asgi.app_chain import chain, declared
-from fraiseql_guard.asgi.mount_options import MountOptions, can_authenticate
+from fraiseql_guard.asgi.app_chain import declared, middleware_names
+from fraiseql_guard.asgi.mount_options import MountOptions, can_authenticate, schema_table
 from fraiseql_guard.core.servers import UVICORN_MESSAGE_BYTES, UVICORN_MESSAGE_OPTION, takes_largest_messages
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import WITH_MODE, Protection
 from fraiseql_guard.core.surroundings import blinding, warnings_of
-from fraiseql_guard.graphql.cost.schema import load_schema
 from fraiseql_guard.graphql.cost.slicing_arguments import unsliced_fields
 
 _WITHOUT_CALLERS: Final = frozenset({"development", "test", "testing"})
+_CORS: Final = frozenset({"CORSMiddleware", "CorsMiddleware"})
+"""Starlette's and Litestar's, and that of django-cors-headers."""
 _NAMED: Final = 10
 """Most fields that a sentence names."""
 _ROOM: Final = 2
 """A server should take messages this many times as large as the guard does: the guard's refusal tells a client more."""
+
+
+ONE_EACH: Final = (
+    "the guard is one of Litestar's middlewares, which makes another one for every route: each counts for itself, and "
+    "none serves /metrics. Put it around the app: app = Guard(Litestar(...))"
+)
 
 
 def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
@@ -46,10 +53,12 @@ def _off(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
 
 
 def _without_store(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    if settings.environment in _WITHOUT_CALLERS:
+        return
     if settings.redis_url is None and mount_options.protections & {Protection.RATE_LIMIT, Protection.AUTH}:
         yield (
             f"{name_of('redis_url')} is not set: limits and sanctions live in this process alone, so that each worker "
-            "admits the full limit and forgets everything when it ends"
+            "admits the full limit and forgets everything when it ends. Set it where there is more than one worker"
         )
 
 
@@ -58,7 +67,7 @@ def _without_key(mount_options: MountOptions) -> Iterator[str]:
         return
     yield (
         f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "
-        "anonymous"
+        "anonymous. Set it to the key that your tokens are signed with"
     )
     if mount_options.app_hooks.user_status is not None:
         yield "user_status is given and will never be asked: without a key there is no verified user"
@@ -75,13 +84,14 @@ def _keys_without_users(mount_options: MountOptions) -> Iterator[str]:
 
 
 def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
-    table = load_schema(mount_options.schema) if Protection.QUERY_LIMITS in mount_options.protections else None
+    table = schema_table(mount_options) if Protection.QUERY_LIMITS in mount_options.protections else None
     if table is None or not (unsliced := unsliced_fields(table, settings)):
         return
     more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""
     yield (
-        f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
-        f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
+        f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return: "
+        f"{', '.join(unsliced[:_NAMED])}{more}. Give them one, such as first, or set {name_of('list_multiplier')} to "
+        "what they return"
     )
 
 
@@ -100,17 +110,15 @@ def _large_messages(mount_options: MountOptions, settings: Settings) -> Iterator
 
 def _middlewares_inside(app: Any) -> Iterator[str]:
     """Middlewares that hide answers from the guard, do its work a second time, or miss its refusals."""
-    # Middlewares that are in place, and those that Starlette has yet to build.
-    inside = {type(each).__name__ for each in chain(app)}
-    inside |= {cls.__name__ for each in chain(app) for cls in declared(each)}
+    inside = set(middleware_names(app))
     yield from blinding(inside)
     if any(each.__module__.startswith("fraiseql.") and each.__name__ == "MetricsMiddleware" for each in declared(app)):
         yield (
             "FraiseQL's own metrics are set up as well (setup_metrics): the guard's are served in their place, and "
             "their middleware costs a database connection for each query that is stopped. Remove setup_metrics"
         )
-    if "CORSMiddleware" in inside:
+    for name in sorted(inside & _CORS):
         yield (
-            "CORSMiddleware is mounted inside the guard, so that refusals reach browsers without CORS headers: "
+            f"{name} is mounted inside the guard, so that refusals reach browsers without CORS headers: "
             f"mount it outside, or set {name_of('cors_origins')}"
         )

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.core.request import context_of
 from fraiseql_guard.core.settings import name_of
 
@@ -39,6 +40,7 @@ class UncoveredGraphQL:
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._warned: set[str] = set()
+        self._mounts = MountPrefixes()
 
     @property
     def looking(self) -> bool:
@@ -53,7 +55,7 @@ class UncoveredGraphQL:
         return asked.watched(receive), _watched(send, asked, lambda: self._note(scope))
 
     def _note(self, scope: Scope) -> None:
-        path = str(getattr(scope.get("route"), "path", None) or scope["path"])[:_LONGEST_SHOWN]
+        path = (self._mounts.route_of(scope) or str(scope["path"]))[:_LONGEST_SHOWN]
         inside = context_of(scope)
         if path in self._warned or not self.looking or (inside is not None and inside.guarded):
             return  # (a guard further inside covers it)

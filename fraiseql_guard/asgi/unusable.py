@@ -9,7 +9,6 @@ import traceback
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from fraiseql_guard.asgi.dispatcher import refuse_websocket, refuse_with
@@ -30,10 +29,16 @@ def built_by_starlette() -> bool:
     """
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_name == _BUILDS and isinstance(frame.f_locals.get("self"), Starlette):
+        if frame.f_code.co_name == _BUILDS and _is_starlette(frame.f_locals.get("self")):
             return True
         frame = frame.f_back
     return False
+
+
+def _is_starlette(app: object) -> bool:
+    from starlette.applications import Starlette  # where something builds middlewares as Starlette does
+
+    return isinstance(app, Starlette)
 
 
 def running_loop() -> asyncio.AbstractEventLoop:

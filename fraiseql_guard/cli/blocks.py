@@ -23,7 +23,8 @@ from fraiseql_guard.cli.targets import (
     target_of,
     words_of,
 )
-from fraiseql_guard.operations.operator.interface import Block, Done, Origin, Target
+from fraiseql_guard.operations.operator.interface import Block, Done, Origin
+from fraiseql_guard.operations.operator.shared_values import Target
 
 DocumentOption = Annotated[str | None, typer.Option("--document", metavar="SHA256", help="A document, by its hash.")]
 OperationOption = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Operations of this name.")]

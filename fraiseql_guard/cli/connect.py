@@ -19,7 +19,7 @@ from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.operations.operator.interface import NotAppliedError, Operator
 from fraiseql_guard.operations.operator.remote import RemoteOperator
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
-from fraiseql_guard.stores import RedisStore
+from fraiseql_guard.stores import open_redis
 
 Answer = TypeVar("Answer")
 
@@ -90,7 +90,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
             f"which workers? Set {name_of('redis_url')} to the Redis that they share, or go through one of them: "
             "--url https://HOST/admin"
         )
-    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
+    store = open_redis(settings.redis_url, settings, timeout_seconds=STORE_SECONDS)
     try:
         operator = StoreOperator(store, settings, audit=CommandAudit(settings))
         yield FleetConnection(operator=operator, actor=acting(settings, acting_as), caller=caller())

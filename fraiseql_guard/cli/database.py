@@ -19,7 +19,7 @@ from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.operator.deps import OperatorDeps
-from fraiseql_guard.stores import RedisStore
+from fraiseql_guard.stores import open_redis
 
 if TYPE_CHECKING:
     from fraiseql_guard.fraiseql import backends
@@ -108,7 +108,7 @@ async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) ->
     if settings.redis_url is None:
         audit(signals.ADMIN_KILL, {"actor": actor, **fields})
         return
-    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
+    store = open_redis(settings.redis_url, settings, timeout_seconds=STORE_SECONDS)
     try:
         deps = OperatorDeps(store=store, settings=settings, allow_list=AllowList(settings), audit=audit)
         await deps.record(signals.ADMIN_KILL, actor, fields)

@@ -12,7 +12,8 @@ from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
 from fraiseql_guard.core.settings import CHANGEABLE, Mode
-from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Switch, Worker
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Switch
+from fraiseql_guard.operations.operator.shared_values import Worker
 
 
 def status(url: UrlOption = None, as_json: JsonOption = False) -> None:

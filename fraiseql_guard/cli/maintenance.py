@@ -12,7 +12,7 @@ from fraiseql_guard.cli.durations import local_time
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import print_done
 from fraiseql_guard.cli.render import JsonOption, print_list
-from fraiseql_guard.operations.operator.interface import Action
+from fraiseql_guard.operations.operator.shared_values import Action
 
 
 def gc(acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:

@@ -11,7 +11,7 @@ from fraiseql_guard.cli.connect import UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.render import JsonOption, print_facts, print_json, print_list
-from fraiseql_guard.operations.operator.interface import Refusal
+from fraiseql_guard.operations.operator.shared_values import Refusal
 
 _HEADERS: Final = ("at", "request", "code", "status", "user", "address", "endpoint")
 

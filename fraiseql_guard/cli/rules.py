@@ -16,7 +16,8 @@ from fraiseql_guard.core.rule_checks import problems_of, refuse_two_sources, war
 from fraiseql_guard.core.rule_forms import RulesError, read_rules, rules_in_file
 from fraiseql_guard.core.rules import Rules, as_written
 from fraiseql_guard.core.settings import Settings, name_of
-from fraiseql_guard.graphql.cost.schema import SchemaTable, load_schema
+from fraiseql_guard.graphql.cost.schema import load_schema
+from fraiseql_guard.graphql.cost.schema_table import SchemaTable
 
 _MATCH, _NAME = "match", "name"
 

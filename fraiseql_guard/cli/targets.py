@@ -10,8 +10,8 @@ import typer
 
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.limit_key import read_key
-from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.operations.operator.routes import ISSUER, KEY, USER, WHERE
+from fraiseql_guard.operations.operator.shared_values import Target
 
 PROGRAM: Final = "fraiseql-guard"
 

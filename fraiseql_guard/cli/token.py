@@ -19,7 +19,7 @@ _DEVELOPMENT: Final = "development"
 
 
 def token(
-    sub: Annotated[str, typer.Option(help="The user whom the token names.")],
+    sub: Annotated[str, typer.Option(help="The user of the token (sub).")],
     expires_in: Annotated[
         float | None, typer.Option(help="Seconds until it expires; negative for one that has.", show_default=False)
     ] = None,

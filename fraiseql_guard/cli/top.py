@@ -20,7 +20,8 @@ from fraiseql_guard.cli.fleet import of_one_worker, seen_status, summary
 from fraiseql_guard.cli.render import JsonOption, grid, on_terminal, print_json, print_line, print_rows, printable
 from fraiseql_guard.cli.targets import named
 from fraiseql_guard.operations.fleet.traffic import REFUSALS, REQUESTS, STEP_SECONDS
-from fraiseql_guard.operations.operator.interface import NotAppliedError, Offender, OperatorError, Status, Worker
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Offender, OperatorError, Status
+from fraiseql_guard.operations.operator.shared_values import Worker
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _HEADERS: Final = ("who", "requests", "refused", "codes")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
-
-import yaml
 
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.rules import ENFORCE, FAILURES, LIMITS_OF_RULES, MONITOR, NO_RULES, Rule, RuleMatch, Rules
@@ -67,26 +65,15 @@ def rules_in_file(content: bytes) -> Rules:
 
 def read_rules(text: str) -> Rules:
     """The rules of a text; an empty one has none. RulesError names the rule, the key and the value of each problem."""
+    if not text.strip():
+        return NO_RULES
+    from fraiseql_guard.core.yaml_reader import NotYamlError, read_unique_keys  # with the first text
+
     try:
-        found = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise RulesError([f"is not YAML{where}: {getattr(error, 'problem', None) or 'it cannot be read'}"]) from None
+        found = read_unique_keys(text)
+    except NotYamlError as error:
+        raise RulesError([f"is not YAML{error.where}: {error.problem or 'it cannot be read'}"]) from None
     return NO_RULES if found is None else _rules_in(found)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads plain values, and no key twice: of two the first would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
 
 
 def _rules_in(found: object) -> Rules:

@@ -798,6 +798,11 @@ class Settings:
         return self.verifies_tokens or self.api_keys_file is not None
 
     @property
+    def serves_operators(self) -> bool:
+        """Whether any operator can use the HTTP API. If not, its path belongs to the app."""
+        return self.admin_tokens is not None or self.admin_scope is not None
+
+    @property
     def worker_count(self) -> int:
         """Processes that share the limits: the setting, else WEB_CONCURRENCY (uvicorn, gunicorn), else 1."""
         if self.workers is not None:

@@ -65,7 +65,8 @@ def blinding(inside: Iterable[str]) -> list[str]:
     """Of the middlewares inside the guard, those that hide the app's answers from it."""
     return [
         f"{name} is mounted inside the guard: in a compressed answer it can neither count errors, nor hide "
-        f"suggestions, nor write costs. Mount {name} outside (in Starlette: add it after the guard)"
+        "suggestions, nor write costs. Compress outside: in the proxy, or by Starlette's GZipMiddleware around the "
+        "guard (in Starlette and FastAPI it is added after the guard)"
         for name in sorted(set(inside))
         if _COMPRESSES.search(name)
     ]

@@ -1,5 +1,11 @@
 """All that is special to a FraiseQL 1.x host. FraiseQL is no dependency of the guard: importing this needs it."""
 
+from fraiseql_guard.core.extras import Extra, lacking
+
+# Before the modules below, which import FraiseQL: an ImportError that says what helps.
+if (_sentence := lacking(Extra.FRAISEQL, __name__)) is not None:
+    raise ImportError(_sentence)
+
 from fraiseql_guard.fraiseql.protect import protect
 from fraiseql_guard.fraiseql.subscription.mount import subscriptions
 

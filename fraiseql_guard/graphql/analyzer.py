@@ -16,7 +16,7 @@ from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, analyze_document
 from fraiseql_guard.graphql.cost.cost_rules import CostRules
-from fraiseql_guard.graphql.cost.schema import SchemaTable
+from fraiseql_guard.graphql.cost.schema_table import SchemaTable
 from fraiseql_guard.graphql.document_limits import LimitChecker, Measurements
 from fraiseql_guard.graphql.http.envelope import Envelope
 from fraiseql_guard.graphql.syntax.prescanner import Prescanner

@@ -13,7 +13,7 @@ from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.analyzer import Analyzer, RequestAnalysis
 from fraiseql_guard.graphql.batch_analysis import join_batch
-from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource, SchemaTable
 from fraiseql_guard.graphql.documents.persisted import (
     PersistedQueries,
     Resolved,
@@ -54,7 +54,7 @@ class Reader:
     ) -> None:
         self._settings = settings
         self._rules = rules
-        table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
+        table = _table_of(schema)
         bounds: dict[str, Any] = {"remembered_documents": remembered_documents, "remembered_bytes": remembered_bytes}
         self._envelopes = EnvelopeReader(settings)
         self._analyzer = Analyzer(settings, table, **bounds, rules=rules)
@@ -264,6 +264,14 @@ def _named(found: Sequence[Resolved | Denial]) -> list[Envelope | None]:
             return []
         named.append(item.envelope if item.named else None)
     return named if any(named) else []
+
+
+def _table_of(schema: SchemaSource | SchemaTable | None) -> SchemaTable | None:
+    if schema is None or isinstance(schema, SchemaTable):
+        return schema
+    from fraiseql_guard.graphql.cost.schema import load_schema  # with a schema alone: it loads graphql-core
+
+    return load_schema(schema)
 
 
 def _rewritten(query_string: bytes, body: bytes, named: Sequence[Envelope | None], *, by_get: bool) -> bytes:

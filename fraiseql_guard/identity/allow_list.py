@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.expiry import expiry_of
 from fraiseql_guard.core.parsing import Network
@@ -120,13 +118,9 @@ def _parse(content: bytes) -> tuple[AllowedEntry, ...]:
 
 def read_entries(text: str) -> tuple[AllowedEntry, ...]:
     """The entries of a file; ValueError names the entry and what is wrong with it."""
-    try:
-        content = yaml.safe_load(text)
-    # Nested deeply enough, YAML exhausts the stack of its parser.
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"it is not YAML{where}") from None
+    from fraiseql_guard.core.yaml_reader import read_yaml  # with the first text
+
+    content = read_yaml(text)
     if content is None:
         return ()
     if not isinstance(content, list):

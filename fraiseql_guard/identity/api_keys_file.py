@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import yaml
-
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
@@ -31,7 +29,6 @@ asked."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _KEYS: Final = frozenset({"sha256", "name", "tier", "scopes", "tenant", "expires_at", "disabled"})
 _SHOWN_KEY: Final = re.compile(r"[a-z_]{1,16}", re.ASCII)
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST: Final = 5
 _ACCEPTED: Final = (
     "a YAML list of sha256, name, tier, scopes, tenant, expires_at and disabled, at most 256 KiB; fraiseql-guard "
@@ -87,13 +84,9 @@ def _parse(content: bytes) -> ApiKeyTable:
 
 def read_entries(text: str) -> ApiKeyTable:
     """The keys of a file; ValueError names the line or the entry, and never repeats a value: it may be a key."""
-    try:
-        _check_depth(text)
-        content = yaml.load(text, _LOADER)  # noqa: S506 - a safe loader, written in C where there is one
-    except (yaml.YAMLError, ValueError, OverflowError, TypeError) as error:  # a date that is none is a ValueError
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"it is not YAML{where}") from None
+    from fraiseql_guard.core.yaml_reader import read_shallow  # with the first text
+
+    content = read_shallow(text, deepest=_DEEPEST)
     if content is None:
         return {}
     if not isinstance(content, list):
@@ -108,16 +101,6 @@ def read_entries(text: str) -> ApiKeyTable:
             raise ValueError(f"entry {number}: it has the sha256 of an earlier one")
         table[entry.sha256] = entry
     return table
-
-
-def _check_depth(text: str) -> None:
-    """ValueError for nesting that no list of entries has: the loader calls itself for each level, and one in C would
-    end the process where the stack does."""
-    depth = 0
-    for event in yaml.parse(text, _LOADER):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise ValueError("nested too deeply")
 
 
 def _entry(item: object) -> FiledKey:

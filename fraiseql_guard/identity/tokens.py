@@ -7,17 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.extras import Extra, require
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.settings import KEY_OPTIONS, Settings, name_of
 from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity.claims import ClaimRules, any_audience
 from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, Jws, read_jws, read_object
-from fraiseql_guard.identity.key_material import VerificationKey
-from fraiseql_guard.identity.key_sources import KeyObserver
-from fraiseql_guard.identity.keys import KeyRing, matching_key
+
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.key_material import VerificationKey
+    from fraiseql_guard.identity.key_sources import KeyObserver
 
 _PREFIX_CHARACTERS: Final = 8
 _DIGEST_BYTES: Final = 32
@@ -72,13 +74,14 @@ class TokenVerifier:
     remembered by a digest of its bytes for up to 60 s or until it expires, and ``most_remembered`` of them at most; a
     change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once when a good token
     names an audience and none is required. SettingsError at construction if no key is configured (see
-    Settings.authenticates) or one cannot be used.
+    Settings.authenticates), one cannot be used, or the packages for tokens are not installed.
     """
 
     __slots__ = (
         "_algorithms",
         "_audience_warning",
         "_clock",
+        "_find_key",
         "_good",
         "_keys",
         "_memory",
@@ -96,6 +99,11 @@ class TokenVerifier:
         on_problem: Callable[[str], None] = lambda _: None,
         most_remembered: int = _REMEMBERED_TOKENS,
     ) -> None:
+        require(Extra.JWT, name_of(next((each for each in KEY_OPTIONS if getattr(settings, each)), KEY_OPTIONS[0])))
+        # Imported by the guard that verifies tokens: it loads the cryptography.
+        from fraiseql_guard.identity.keys import KeyRing, matching_key
+
+        self._find_key = matching_key
         self._audience_warning = any_audience(settings)
         self._on_problem = on_problem
         self._ring = KeyRing(settings, clock=keys_clock)
@@ -230,7 +238,7 @@ class TokenVerifier:
         if jws is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
         # Nothing that the token claims is read before its signature is verified.
-        key = matching_key(jws, self._keys)
+        key = self._find_key(jws, self._keys)
         if key is None:
             remote = self._ring.remote
             # The keys' source may have been rotated; the caller waits for it outside of the checks.

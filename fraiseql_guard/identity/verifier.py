@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fraiseql_guard.core.callers import Identity
-from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
 from fraiseql_guard.identity.api_keys import API_KEY
-from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure, TokenVerifier, bearer_token
+
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
+    from fraiseql_guard.identity.key_sources import KeyObserver
 
 API_KEY_SCHEME: Final = "apikey"
 """Scheme of an API key that comes in a header of its own, in the form of an Authorization header."""

@@ -22,7 +22,8 @@ from fraiseql_guard.graphql.analyzer import RequestAnalysis
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin
 from fraiseql_guard.graphql.cost.cost_rules import CostRules, PageSize
 from fraiseql_guard.graphql.cost.pricing import Prices, unsliced
-from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.cost.schema import load_schema
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource, SchemaTable
 from fraiseql_guard.graphql.cost.size_origins import origin_of
 from fraiseql_guard.graphql.document_limits import LimitChecker, Measurements
 from fraiseql_guard.graphql.reader import Reader

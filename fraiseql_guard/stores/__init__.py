@@ -8,15 +8,20 @@ method (failover.py), and the process's memory of refusals (refusals.py).
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from fraiseql_guard.core.clocks import Clock
-from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.extras import Extra, require
+from fraiseql_guard.core.secret import Secret
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.token_buckets import network_bucket
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, Observer, Store, StoreError
-from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refusals import Refusals
+
+if TYPE_CHECKING:
+    from fraiseql_guard.stores.redis.store import RedisStore
 
 __all__ = [
     "Adjustment",
@@ -25,22 +30,31 @@ __all__ = [
     "FailoverStore",
     "MemoryStore",
     "Observer",
-    "RedisStore",
     "Refusals",
     "Store",
     "StoreError",
     "network_bucket",
+    "open_redis",
     "open_store",
 ]
 
 
 def open_store(settings: Settings, observer: Observer, *, clock: Clock = time.monotonic) -> Store:
-    """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none.
+    """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none,
+    SettingsError without the client of Redis.
 
     ``clock`` counts the seconds of this process's memory; Redis keeps its own time.
     """
     if settings.redis_url is None:
         return MemoryStore(clock=clock)
-    url, seconds = settings.redis_url.reveal(), settings.store_timeout_ms / 1000
-    primary = RedisStore(url, timeout_seconds=seconds, namespace=settings.namespace)
+    primary = open_redis(settings.redis_url, settings, timeout_seconds=settings.store_timeout_ms / 1000)
     return FailoverStore(primary, settings=settings, observer=observer, clock=clock)
+
+
+def open_redis(url: Secret, settings: Settings, *, timeout_seconds: float) -> RedisStore:
+    """The store on a Redis, without anything in front of it. Nothing is connected yet; ValueError if the URL is none,
+    SettingsError without the client of Redis."""
+    require(Extra.REDIS, name_of("redis_url"))
+    from fraiseql_guard.stores.redis.store import RedisStore  # not before: it loads the client
+
+    return RedisStore(url.reveal(), timeout_seconds=timeout_seconds, namespace=settings.namespace)

@@ -17,7 +17,6 @@ from fraiseql_guard.core.token_buckets import Bucket, Charge
 from fraiseql_guard.stores.ledger import subject_of
 from fraiseql_guard.stores.limits import is_override
 from fraiseql_guard.stores.protocol import Store
-from fraiseql_guard.stores.redis.client import servers_of
 
 _Credit = dict[Hashable, int]
 
@@ -27,6 +26,8 @@ def place_of(store: Store, settings: Settings) -> Hashable:
     the memory of this store alone. ValueError if the Redis URL is none."""
     if settings.redis_url is None:
         return id(store)
+    from fraiseql_guard.stores.redis.client import servers_of  # where a store is on Redis: it loads its client
+
     return (servers_of(settings.redis_url.reveal()), settings.namespace)
 
 

@@ -14,13 +14,13 @@ from fraiseql_guard.stores.protocol import Adjustment
 
 @dataclass(slots=True)
 class _Paid:
-    """What was paid to one bucket, and not given back."""
+    """What was paid to one bucket, and not given back. ``later``: not at admission, but as the app asked for more."""
 
     subject: Subject
     charge: Charge
     alone: bool
-    at_admission: int
-    later: int = 0
+    tokens: int
+    later: bool = False
 
 
 class Ledger:
@@ -47,7 +47,7 @@ class Ledger:
         """It has paid more, as the app asked for."""
         for bucket in buckets:
             charge = bucket.charge
-            self._paid.append(_Paid(subject_of(ctx, charge), charge, alone, 0, charge.tokens))
+            self._paid.append(_Paid(subject_of(ctx, charge), charge, alone, charge.tokens, later=True))
 
     def give_back(
         self, which: Callable[[Charge], bool], most: int | None = None, *, admission_only: bool = False
@@ -61,28 +61,24 @@ class Ledger:
         parts: list[tuple[_Paid, int]] = []
         # What the app has taken last comes back first.
         for paid in reversed(self._paid):
-            if not which(paid.charge):
+            if not which(paid.charge) or (admission_only and paid.later):
                 continue
             bucket = (paid.subject, paid.charge.key)
-            held = paid.at_admission if admission_only else paid.at_admission + paid.later
-            part = held if most is None else min(held, left.get(bucket, most))
+            part = paid.tokens if most is None else min(paid.tokens, left.get(bucket, most))
             if part <= 0:
                 continue
             if most is not None:
                 left[bucket] = left.get(bucket, most) - part
-            if not admission_only:
-                from_later = min(part, paid.later)
-                paid.later -= from_later
-                paid.at_admission -= part - from_later
-            else:
-                paid.at_admission -= part
+            paid.tokens -= part
             parts.append((paid, part))
         return tuple(_joined(parts))
 
     def estimate(self, which: Callable[[Charge], bool]) -> Iterator[tuple[Subject, Charge, bool]]:
         """The buckets of a kind that were paid at admission: whose, the charge, whether to this process alone."""
         return (
-            (paid.subject, paid.charge, paid.alone) for paid in self._paid if which(paid.charge) and paid.at_admission
+            (paid.subject, paid.charge, paid.alone)
+            for paid in self._paid
+            if which(paid.charge) and paid.tokens and not paid.later
         )
 
 

@@ -3,9 +3,26 @@
 The fixtures of pytest are in ``fraiseql_guard.testing.plugin``; nothing else here needs pytest.
 """
 
-from fraiseql_guard.testing.clock import ManualClock
-from fraiseql_guard.testing.exposition import Sample, Samples, samples_of
-from fraiseql_guard.testing.probe import GuardProbe
-from fraiseql_guard.testing.tokens import make_token, sign, signing_key
+from typing import TYPE_CHECKING
+
+from fraiseql_guard.core.first_use import on_first_use
+
+if TYPE_CHECKING:
+    from fraiseql_guard.testing.clock import ManualClock
+    from fraiseql_guard.testing.exposition import Sample, Samples, samples_of
+    from fraiseql_guard.testing.probe import GuardProbe
+    from fraiseql_guard.testing.tokens import make_token, sign, signing_key
 
 __all__ = ["GuardProbe", "ManualClock", "Sample", "Samples", "make_token", "samples_of", "sign", "signing_key"]
+
+# The modules above once more: pytest loads the plugin in this package with every run, and a guard with the first test
+# of one.
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "clock": ("ManualClock",),
+        "exposition": ("Sample", "Samples", "samples_of"),
+        "probe": ("GuardProbe",),
+        "tokens": ("make_token", "sign", "signing_key"),
+    },
+)

@@ -1,6 +1,6 @@
 """Fixtures of pytest for apps that are guarded: ``guard`` and what it goes by.
 
-Installed with the package. Nothing is made or read unless a test asks for a fixture.
+Installed with the package. Nothing is made, read or imported of a guard unless a test asks for a fixture.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fraiseql_guard.asgi.guard import Guard
-from fraiseql_guard.asgi.middleware import Middleware
-from fraiseql_guard.core.settings import VARIABLES
-from fraiseql_guard.testing.clock import ManualClock
-from fraiseql_guard.testing.probe import GuardProbe
+if TYPE_CHECKING:
+    from fraiseql_guard.asgi.middleware import Middleware
+    from fraiseql_guard.testing.clock import ManualClock
+    from fraiseql_guard.testing.probe import GuardProbe
 
-MakeGuard = Callable[..., GuardProbe]
+MakeGuard = Callable[..., "GuardProbe"]
 """``guard(app, **options)``; ``middleware=`` mounts another one than Guard."""
 
 
@@ -26,6 +25,8 @@ MakeGuard = Callable[..., GuardProbe]
 def guard_clock() -> ManualClock:
     """The clock of the guards of this test. It begins now, so that tokens made without it are valid, and stands still
     until ``guard_clock.advance(seconds)``."""
+    from fraiseql_guard.testing.clock import ManualClock
+
     return ManualClock(time.time())
 
 
@@ -45,6 +46,10 @@ def guard(
 ) -> Iterator[MakeGuard]:
     """Mounts a guard: ``probe = guard(app, rate_limit_default="1/minute")``. It goes by ``guard_clock``, keeps its
     limits in memory, and writes its log lines where ``probe.events()`` reads them."""
+    from fraiseql_guard.asgi.guard import Guard
+    from fraiseql_guard.core.settings import VARIABLES
+    from fraiseql_guard.testing.probe import GuardProbe
+
     for row in VARIABLES:
         for name in (row.name, f"{row.name}_FILE"):
             monkeypatch.delenv(name, raising=False)

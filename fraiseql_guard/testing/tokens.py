@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
-
-from fraiseql_guard.core.key_forms import ALGORITHMS
+from fraiseql_guard.core.extras import Extra, require
 from fraiseql_guard.core.settings import VARIABLES
+
+if TYPE_CHECKING:
+    from fraiseql_guard.testing.signing import SigningKey
 
 
 def make_token(
@@ -35,7 +29,7 @@ def make_token(
     It is valid from now on, for FRAISEQL_TOKEN_LIFETIME_SECONDS (3600) unless ``expires_in_seconds`` is given; a
     negative number makes an expired token. ``algorithm`` is another one that the key can make, ``kid`` the key's name
     in the header (a JWK has its own). Further keywords are claims, ``exp`` and ``iat`` included. ValueError for a key
-    that cannot sign.
+    that cannot sign, SettingsError without the packages for tokens.
     """
     now = int(clock())
     lifetime = _lifetime_seconds() if expires_in_seconds is None else expires_in_seconds
@@ -44,61 +38,19 @@ def make_token(
 
 def sign(claims: Mapping[str, Any], key: str, *, algorithm: str | None = None, kid: str | None = None) -> str:
     """A token (JWT) with these claims and no others, signed as by :func:`make_token`."""
-    material = signing_key(key)
-    name = algorithm or _algorithm_of(material)
-    family = _family_of(material)
-    if ALGORITHMS.get(name) != family:
-        raise ValueError(f"the key cannot sign by {name}: it is of the family {family}")
-    kid = kid or material.kid
-    header = {"alg": name, "kid": kid} if kid else {"alg": name}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # EdDSA got a second name (RFC 9864), which many verifiers do not know yet
-        return jwt.encode(header, dict(claims), material, [name])
+    require(Extra.JWT, "make_token")
+    from fraiseql_guard.testing import signing
+
+    return signing.sign(claims, key, algorithm=algorithm, kid=kid)
 
 
-def _family_of(material: OctKey | RSAKey | ECKey | OKPKey) -> str:
-    """Of an elliptic key its curve, else its type."""
-    return str(material.get("crv") or material.key_type)
+def signing_key(text: str) -> SigningKey:
+    """The key in a text: a private key in PEM, a JWK, or else a secret. ValueError if it cannot sign, SettingsError
+    without the packages for tokens."""
+    require(Extra.JWT, "signing_key")
+    from fraiseql_guard.testing import signing
 
-
-def _algorithm_of(material: OctKey | RSAKey | ECKey | OKPKey) -> str:
-    """The algorithm that a JWK names, else the usual one of its family."""
-    family = _family_of(material)
-    return str(material.get("alg") or _DEFAULT_ALGORITHMS.get(family, family))
-
-
-def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
-    """The key in a text: a private key in PEM, a JWK, or else a secret. ValueError if it cannot sign."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about weak keys: the verifier decides what it accepts
-            if text.lstrip().startswith("{"):
-                return _able(import_key(json.loads(text)))
-            if "-----BEGIN" in text:
-                private: Any = load_pem_private_key(text.encode(), None)
-                kinds: tuple[tuple[type, Any], ...] = ((RSAPrivateKey, RSAKey), (EllipticCurvePrivateKey, ECKey))
-                # Ed25519 is what is left, and no class of its own needs to be named.
-                kind = next((ours for theirs, ours in kinds if isinstance(private, theirs)), OKPKey)
-                return _able(kind.import_key(private))
-            return OctKey.import_key(text.encode())
-    except (TypeError, JoseError) as error:
-        raise ValueError(f"the key cannot sign: {error}") from None
-
-
-def _able(key: OctKey | RSAKey | ECKey | OKPKey) -> OctKey | RSAKey | ECKey | OKPKey:
-    if not key.is_private:
-        raise ValueError("the key cannot sign: it is a public one")
-    return key
-
-
-_DEFAULT_ALGORITHMS: Final = {
-    "oct": "HS256",
-    "RSA": "RS256",
-    "P-256": "ES256",
-    "P-384": "ES384",
-    "P-521": "ES512",
-    "Ed25519": "EdDSA",
-}
+    return signing.signing_key(text)
 
 
 def _lifetime_seconds() -> int:

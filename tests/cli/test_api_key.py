@@ -119,7 +119,7 @@ def test_commands_at_the_same_time_lose_no_entry(tmp_path) -> None:
     path = tmp_path / "keys.yml"
 
     def add(name: str) -> int:
-        command = [sys.executable, "-m", "fraiseql_guard.cli", "api-key", name, "--file", str(path)]
+        command = [sys.executable, "-m", "fraiseql_guard", "api-key", name, "--file", str(path)]
         return subprocess.run(command, check=False, capture_output=True, timeout=120).returncode
 
     with ThreadPoolExecutor(4) as pool:

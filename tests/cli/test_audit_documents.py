@@ -14,7 +14,7 @@ DEEP = "query Deep { me { friends { friends { friends { id } } } } }"
 
 def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
     environment = {"PYTHONPATH": str(PROJECT), "PATH": "", "FRAISEQL_MAX_QUERY_DEPTH": "3"}
-    command = [sys.executable, "-m", "fraiseql_guard.cli", "audit", *arguments]
+    command = [sys.executable, "-m", "fraiseql_guard", "audit", *arguments]
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
     return ran.returncode, ran.stdout, ran.stderr
 

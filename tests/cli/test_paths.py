@@ -35,7 +35,7 @@ def make():
 def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
     (folder / "paths_app.py").write_text(APP)
     environment = {"PYTHONPATH": str(PROJECT), "PATH": ""}
-    command = [sys.executable, "-m", "fraiseql_guard.cli", "paths", *arguments]
+    command = [sys.executable, "-m", "fraiseql_guard", "paths", *arguments]
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
     return ran.returncode, ran.stdout, ran.stderr
 

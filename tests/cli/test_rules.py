@@ -19,7 +19,7 @@ FILE, TEXT = name_of("rules_file"), name_of("rules")
 
 def run(folder: Path, *arguments: str, **variables: str) -> tuple[int, str, str]:
     environment = {"PYTHONPATH": str(PROJECT), "PATH": "", **variables}
-    command = [sys.executable, "-m", "fraiseql_guard.cli", *arguments]
+    command = [sys.executable, "-m", "fraiseql_guard", *arguments]
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
     return ran.returncode, ran.stdout, ran.stderr
 

@@ -35,9 +35,9 @@ from fraiseql_guard.operations.operator.records import (
     write_heartbeat,
     write_refusal,
 )
-from fraiseql_guard.stores import RedisStore
 from fraiseql_guard.stores.documents import TrustedDocument
 from fraiseql_guard.stores.overrides import Override, OverrideKind
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.cli.fleet import TOKEN, Operator
 from tests.support.peer import peer
 from tests.support.redis_server import RedisServer

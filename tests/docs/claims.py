@@ -1,12 +1,12 @@
 """Which tests run the code blocks that no runner can run by itself.
 
-``tests/docs/claims/`` has a file for a page, at the page's own place: ``claims/docs/proxies.yml`` is about
-``docs/proxies.md``. It lists the tests, and for each what it runs:
+``tests/docs/claims/`` has a file for a page, at the page's own place: ``claims/docs/servers.yml`` is about
+``docs/servers.md``. It lists the tests, and for each what it runs:
 
-    tests/live/test_proxies.py::test_nginx_is_configured_as_the_page_says:
+    tests/live/test_example.py::test_a_proxy_is_configured_as_the_page_says:
       - "upstream api {"      # the block whose first line is this
       - every dotenv          # every block of a language
-    tests/live/test_proxies.py::test_a_caller_behind_nginx:
+    tests/live/test_example.py::test_a_caller_behind_it:
       - "$ curl -s"           # in sh and console blocks also every command that begins like this, without the prompt
 """
 

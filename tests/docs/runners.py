@@ -43,7 +43,7 @@ _SECRET_FILES = {f"{row.name}_FILE": row for row in VARIABLES if row.form.secret
 def begin() -> dict[str, Any]:
     """The names that the Python of a page begins with: an app that is not guarded, its schema, a key for tokens."""
     schema = build_schema(_PEOPLE)
-    return {"__name__": "page", "app": _bare_app(schema), "schema": schema, "secret": SECRET}
+    return {"app": _bare_app(schema), "schema": schema, "secret": SECRET}
 
 
 def _bare_app(schema: GraphQLSchema) -> Starlette:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import typer
+from packaging.requirements import Requirement
 from typer.main import get_command
 
 from fraiseql_guard.cli import app
@@ -20,6 +22,7 @@ PROMPT = "$ "
 WORKS_ALONE = frozenset({"alerts", "api-key", "config", "dashboard", "demo", "token"})
 """Commands of ours that need neither a Redis nor a worker nor a file: they are typed, not only read."""
 
+_SHELL_S_OWN = frozenset({"cd", "mkdir", "unset"})
 _OPERATORS = re.compile(r"[|&;]+")
 _ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_]\w*=(?P<value>.*)", re.DOTALL)
 _SUBSTITUTION = re.compile(r"^\"?\$\((?P<inner>.*)\)\"?$", re.DOTALL)
@@ -66,7 +69,17 @@ def problem(words: Sequence[str]) -> str | None:
     if words[0] == "make":
         unknown = [word for word in words[1:] if "=" not in word and word not in make_targets()]
         return f"the Makefile has no {', '.join(unknown)}" if unknown else None
+    if words[:2] == ["pip", "install"]:
+        return problem_of_packages([word for word in words[2:] if not word.startswith("-")])
     return "claim"
+
+
+def problem_of_packages(requirements: Sequence[str]) -> str | None:
+    """Whether our own package has the extras that are asked for. tests/packaging installs what is built."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = {extra for text in requirements if (each := Requirement(text)).name == GUARD for extra in each.extras}
+    unknown = asked - project["optional-dependencies"].keys()
+    return f"there is no extra {', '.join(sorted(unknown))}" if unknown else None
 
 
 @cache
@@ -78,7 +91,7 @@ def command_line() -> Any:
 def problem_of_ours(arguments: Sequence[str]) -> str | None:
     """Whether the real command knows these words: its commands, options and arguments."""
     try:
-        _parse(command_line(), GUARD, list(arguments), None)
+        _parse(command_line(), GUARD, list(arguments))
     except (SystemExit, typer.Exit):
         return None  # --help, --version
     except Exception as error:  # noqa: BLE001 - of click's, wherever this version of typer has it
@@ -91,18 +104,15 @@ def make_targets() -> set[str]:
     return set(_TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
 
 
-def _parse(command: Any, name: str, arguments: list[str], parent: Any) -> None:
-    context = command.make_context(name, arguments, parent=parent)
-    if not hasattr(command, "commands"):
-        return
-    rest = [*getattr(context, "_protected_args", ()), *context.args]
-    if rest:
-        _parse(*_named(command.resolve_command(context, rest)), context)
-
-
-def _named(resolved: tuple[str, Any, list[str]]) -> tuple[Any, str, list[str]]:
-    name, command, rest = resolved
-    return command, name, rest
+def _parse(command: Any, name: str, arguments: list[str]) -> None:
+    """Read the arguments as the command would, without running it."""
+    children = getattr(command, "commands", {})
+    if arguments and arguments[0] in children:
+        _parse(children[arguments[0]], arguments[0], arguments[1:])
+    elif children and arguments and not arguments[0].startswith("-"):
+        raise ValueError(f"there is no command {arguments[0]}")
+    else:
+        command.make_context(name, list(arguments))
 
 
 def _prompted(block: Block) -> Iterator[Command]:
@@ -166,4 +176,4 @@ def _parts(text: str) -> Iterator[list[str]]:
 def _without_assignments(words: list[str]) -> list[str]:
     while words and (_ASSIGNMENT.fullmatch(words[0]) or words[0] == "export"):
         words = words[1:]
-    return words if words and words[0] not in ("cd", "mkdir") else []
+    return words if words and words[0] not in _SHELL_S_OWN else []

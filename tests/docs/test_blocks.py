@@ -12,7 +12,7 @@ import pytest
 from tests.docs.claims import FOLDER, Claim, claimed, claims_of, every_claim, exists
 from tests.docs.run_page import needs_fraiseql, run_page
 from tests.docs.runners import RUNNERS
-from tests.docs.shell import commands, problem_of_ours
+from tests.docs.shell import commands, problem, problem_of_ours
 from tests.support import processes
 from tests.support.pages import ROOT, Block, blocks, every_block, pages
 
@@ -72,8 +72,12 @@ def test_every_file_of_claims_is_of_a_page() -> None:
     assert named <= set(pages())
 
 
-def test_a_command_that_does_not_exist_is_found() -> None:
+def test_what_does_not_exist_is_found() -> None:
     assert problem_of_ours(["status"]) is None
     assert problem_of_ours(["limit", "set", "10/minute", "--user", "ada"]) is None
     for wrong in (["statuses"], ["status", "--bogus"], ["limit", "sets"], ["block", "a", "b", "c"]):
         assert problem_of_ours(wrong)
+    assert problem(["make", "documentation"])
+    assert problem(["pip", "install", "fraiseql-guard[everything]"])
+    assert problem(["pip", "install", "fraiseql-guard[all]", "uvicorn"]) is None
+    assert problem(["curl", "localhost"]) == "claim"

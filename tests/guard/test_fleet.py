@@ -14,8 +14,8 @@ import pytest
 
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.operator.records import read_heartbeat, read_refusal
-from fraiseql_guard.stores import RedisStore
 from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, command
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.telemetry.process import POOL
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request

@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from fraiseql_guard import Guard
+from fraiseql_guard import Guard, RateLimitMiddleware
 from fraiseql_guard.testing import make_token
 from tests.asgi.routers import configure_django
 from tests.support.asgi import EchoApp, graphql, http_scope, request
@@ -65,6 +65,31 @@ async def asked(app: Any, **more: Any) -> str:
 async def test_without_a_key_the_hosts_user_stays(mount: Callable[..., Any]) -> None:
     assert await asked(mount(), headers=SESSION) == "bob by_session"
     assert await asked(mount()) == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "off"}, {"mode": "monitor"}])
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+async def test_before_a_key_is_set_every_caller_is_anonymous(guarded: Any, options: dict[str, Any], kind: str) -> None:
+    seen = await scope_of(guarded(EchoApp(), **options), kind)
+    assert (seen["user"].display_name, seen["user"].is_authenticated, seen["auth"].scopes) == ("", False, [])
+
+
+async def test_a_protection_that_is_not_about_users_shows_none(guarded: Any) -> None:
+    assert "user" not in await scope_of(guarded(EchoApp(), middleware=RateLimitMiddleware), "http")
+
+
+async def scope_of(guard: Any, kind: str) -> Any:
+    """The scope that the app behind a guard is given."""
+
+    async def receive() -> Any:
+        return {"type": "http.request" if kind == "http" else "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    await guard({**http_scope("GET", "/page"), "type": kind}, receive, send)
+    (seen,) = guard.app.scopes
+    return seen
 
 
 @pytest.mark.parametrize("mount", [outside, inside, added])

@@ -11,9 +11,10 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores import AdmitRequest, StoreError
 from fraiseql_guard.stores.redis.client.cluster import key_slot
 from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_load import ALICE, ROOM, Tally, Watcher, charged, load, open_failover, request, until_decided
 from tests.support.redis_server import RedisServer

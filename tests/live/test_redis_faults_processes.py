@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.stores import AdmitRequest, RedisStore
+from fraiseql_guard.stores import AdmitRequest
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.redis_load import ALICE, ROOM, charged
 from tests.support.redis_server import RedisServer
 from tests.support.redis_worker import ONE, RATE

@@ -10,9 +10,10 @@ import pytest
 import redis
 
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores import AdmitRequest, StoreError
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 from fraiseql_guard.stores.redis.client.sentinel import Sentinels
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.redis_load import ALICE, ROOM, Watcher, charged, load, open_failover, until_decided
 from tests.support.redis_sentinel import MASTER_NAME, RedisSentinels
 from tests.support.redis_server import RedisServer

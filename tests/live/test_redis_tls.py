@@ -10,8 +10,9 @@ import pytest
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores import AdmitRequest, StoreError
 from fraiseql_guard.stores.redis.client.cluster import SLOTS
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.certificate import Certificate
 from tests.support.redis_server import RedisServer
 

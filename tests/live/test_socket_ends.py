@@ -16,7 +16,7 @@ import pytest
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
-from fraiseql_guard.stores import RedisStore
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.redis_server import RedisServer

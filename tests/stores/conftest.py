@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from fraiseql_guard.stores import MemoryStore, RedisStore, Store
+from fraiseql_guard.stores import MemoryStore, Store
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 

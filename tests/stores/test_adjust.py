@@ -11,7 +11,8 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
-from fraiseql_guard.stores import Adjustment, AdmitRequest, RedisStore, network_bucket
+from fraiseql_guard.stores import Adjustment, AdmitRequest, network_bucket
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import Bench, ask
 from tests.support.redis_server import RedisServer
 

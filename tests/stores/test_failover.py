@@ -21,7 +21,6 @@ from fraiseql_guard.stores import (
     AdmitResult,
     FailoverStore,
     MemoryStore,
-    RedisStore,
     StoreError,
     open_store,
 )
@@ -33,6 +32,7 @@ from fraiseql_guard.stores.lift_jobs import LiftJobStore
 from fraiseql_guard.stores.limits import LimitStore
 from fraiseql_guard.stores.local_share import count_workers, share_of
 from fraiseql_guard.stores.overrides import OverrideStore
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refused_documents import RefusedDocumentStore
 from fraiseql_guard.stores.sanctions import SanctionStore
 from tests.stores.conftest import ManualClock
@@ -323,9 +323,18 @@ async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher
             store.sanctions.lift(ALICE),
             store.sanctions.all(),
         ):
-            with pytest.raises(StoreError):
+            with pytest.raises(StoreError, match=r"^connection: the store was given up for now; nothing was applied$"):
                 await change
         assert (await store.admit(AdmitRequest(ALICE))).admitted
+
+
+async def test_each_sub_store_passes_questions_on_and_has_their_failures_counted(moody: Moody, watcher: Watcher):
+    async with failover(moody, watcher) as store:
+        assert list(await store.sanctions.all()) == list(await store.limits.all()) == []
+        assert (await store.overrides.read(-1)).version == 0
+        assert await store.documents.index(0) is None
+        assert list(await store.fleet.beats()) == list(await store.refused_documents.note(())) == []
+        assert await store.lift_jobs.read("origin") is None
 
 
 @pytest.mark.parametrize(

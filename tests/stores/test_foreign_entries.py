@@ -17,7 +17,7 @@ from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.operations.operator.interface import Origin, Target
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
-from fraiseql_guard.stores import AdmitRequest, FailoverStore, RedisStore
+from fraiseql_guard.stores import AdmitRequest, FailoverStore
 from fraiseql_guard.stores.documents import TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.overrides import Override, OverrideKind
@@ -25,6 +25,7 @@ from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.recent_sanctions import RecentSanction
 from fraiseql_guard.stores.redis.client.cluster import key_slot
 from fraiseql_guard.stores.redis.key_families import FAMILIES, KeyRow, row_of
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refused_documents import RefusedFor
 from tests.stores.redis.test_namespace import use_everything
 from tests.support.redis_cluster import RedisCluster

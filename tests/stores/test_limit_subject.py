@@ -11,17 +11,10 @@ from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Bucket, Burst, Charge, Limit, Rate, charges_of
-from fraiseql_guard.stores import (
-    AdmitRequest,
-    AdmitResult,
-    FailoverStore,
-    MemoryStore,
-    RedisStore,
-    Refusals,
-    StoreError,
-)
+from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, MemoryStore, Refusals, StoreError
 from fraiseql_guard.stores.limits import OVERRIDE
 from fraiseql_guard.stores.protocol import Adjustment
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import Bench, ManualClock, ask
 from tests.stores.test_failover import Watcher
 from tests.support.redis_cluster import RedisCluster

@@ -6,7 +6,8 @@ import pytest
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
-from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, network_bucket
+from fraiseql_guard.stores import AdmitRequest, MemoryStore, network_bucket
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.redis_server import RedisServer
 
 ALICE = Subject("user", '["issuer",null,"alice"]')

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, MemoryStore
+from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
+from fraiseql_guard.stores import Adjustment, AdmitRequest, MemoryStore
+from fraiseql_guard.stores.limits import HeldLimit
 from tests.stores.conftest import ManualClock
 
 ALICE = Subject("user", "alice")
 CHARGE = Charge("default", Limit(100, 60))
+BOB = Subject("user", "bob")
+ONCE = Escalation(PolicyName.DOS, offences=1, window_seconds=60, sanction_seconds=300)
 BRUTE = Escalation(PolicyName.BRUTE_FORCE, offences=1, window_seconds=60, sanction_seconds=300)
 
 
@@ -141,3 +144,60 @@ async def test_a_repeat_doubles_up_to_an_hour_and_is_forgotten_after_a_day(clock
     assert await next_length(BRUTE) == 300
     longer = replace(BRUTE, policy=PolicyName.DOS, sanction_seconds=7200)
     assert [await next_length(longer) for _ in range(2)] == [7200, 7200]
+
+
+async def test_an_override_of_limits_is_over_at_the_moment_that_it_ends(clock: ManualClock):
+    limits = MemoryStore(clock=clock).limits
+    await limits.set(ALICE, Rate.of(5, 60), 1, 60, actor="operator")
+    clock.advance(59.5)
+    held = HeldLimit(ALICE, Rate.of(5, 60), 1, 0.5, "operator")
+    assert (await limits.of(ALICE), await limits.all(), await limits.count()) == (held, [held], 1)
+    assert (await limits.page(10)).items == (held,)
+    clock.advance(0.5)
+    assert (await limits.of(ALICE), await limits.all(), await limits.count()) == (None, [], 0)
+    assert (await limits.page(10)).items == ()
+    assert await limits.clear(ALICE) is False
+
+
+async def test_the_sanctions_that_are_listed_are_those_of_enforcing_requests(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    await store.admit(AdmitRequest(ALICE, offence=ONCE))
+    await store.admit(AdmitRequest(BOB, offence=replace(ONCE, enforced=False)))
+    expected = [(ALICE, PolicyName.DOS)]
+    assert [(each.subject, each.policy) for each in await store.sanctions.all()] == expected
+    assert [(each.subject, each.policy) for each in (await store.sanctions.page(10)).items] == expected
+    assert [each async for batch in store.sanctions.batches() for each in batch] == expected
+    assert (await store.sanctions.count(), len(await store.sanctions.of(ALICE))) == (1, 1)
+    assert await store.sanctions.of(BOB) == []
+
+
+async def test_many_are_lifted_by_policy(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    for policy in (PolicyName.DOS, PolicyName.OPERATOR):
+        for subject in (ALICE, BOB):
+            await store.sanctions.impose(Sanction(subject, policy, 60))
+    assert await store.sanctions.lift_many([(ALICE, PolicyName.DOS), (BOB, PolicyName.OPERATOR)]) == 2
+    left = [(each.subject, each.policy) for each in await store.sanctions.all()]
+    assert sorted(left, key=str) == [(ALICE, PolicyName.OPERATOR), (BOB, PolicyName.DOS)]
+
+
+async def test_each_new_sanction_makes_room_of_two_that_have_ended(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    for number in range(5):
+        await store.sanctions.impose(Sanction(stranger(number), PolicyName.DOS, 60))
+    clock.advance(60)
+    assert store.entries["sanctions"] == 5
+    for number, left in ((10, 4), (11, 3), (12, 3), (13, 4)):
+        await store.sanctions.impose(Sanction(stranger(number), PolicyName.DOS, 60))
+        assert store.entries["sanctions"] == left
+    assert await store.sanctions.count() == 4
+
+
+async def test_a_look_at_a_bucket_changes_nothing_at_whatever_rate(clock: ManualClock):
+    store, slow = MemoryStore(clock=clock), Charge("default", Limit(10, 3600))
+    await store.admit(AdmitRequest(ALICE, (replace(slow, tokens=10),)))
+    clock.advance(60)
+    fast = replace(slow, limit=Limit(1000, 3600), tokens=0)
+    (bucket,) = await store.adjust(Adjustment(ALICE, (fast,)))
+    assert bucket.remaining == 1000
+    assert not (await store.admit(AdmitRequest(ALICE, (slow,)))).admitted

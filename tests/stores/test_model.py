@@ -17,10 +17,11 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Bucket, Burst, Charge, Limit, Rate, charges_of, network_bucket
-from fraiseql_guard.stores import Adjustment, AdmitRequest, MemoryStore, RedisStore, Store
+from fraiseql_guard.stores import Adjustment, AdmitRequest, MemoryStore, Store
 from fraiseql_guard.stores.limits import effective_charges, override_charges
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
 from fraiseql_guard.stores.redis.client import Question, Script, open_client
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import ManualClock, ask
 from tests.support.properties import examples
 from tests.support.redis_server import RedisServer

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from fraiseql_guard.stores import MemoryStore, RedisStore, StoreError
+from fraiseql_guard.stores import MemoryStore, StoreError
 from fraiseql_guard.stores.overrides import MemoryOverrides, Override, OverrideKind, Overrides
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.testing import ManualClock
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until

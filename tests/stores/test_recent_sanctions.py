@@ -14,10 +14,11 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store, StoreError
+from fraiseql_guard.stores import AdmitRequest, MemoryStore, Store, StoreError
 from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.recent_sanctions import MOST_RECENT, RECENT_SECONDS, RecentSanction
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import Bench, ManualClock, ask
 from tests.stores.test_model import BEGINNING, ClockedStore
 from tests.support.properties import examples

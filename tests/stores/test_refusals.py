@@ -105,3 +105,22 @@ async def test_with_a_store(refusals: Refusals, clock: ManualClock):
             refusals.remember(request, result)
             admitted += result.admitted
     assert admitted in (69, 70)
+
+
+def test_a_refusal_that_is_held_tells_where_it_counts_and_until_when(refusals: Refusals, clock: ManualClock):
+    key = Subject("key", "tenant-1")
+    own = replace(CHARGE, policy="own", own=True, fixed=True)
+    assert refusals.held(ALICE, CHARGE) is None
+    for charge in (CHARGE, own):
+        request, result = refused(charge, 0.5)
+        refusals.remember(replace(request, limit_subject=key), result)
+    assert refusals.held(ALICE, CHARGE) is None  # the key's bucket was short
+    held, until = refusals.held(ALICE, CHARGE, key) or (None, 0)
+    assert held is not None
+    assert until == clock() + 0.5
+    held.count += 2
+    assert refusals.held(ALICE, replace(CHARGE, policy="other"), key) is None
+    for pays in (None, key):
+        counted, _ = refusals.held(ALICE, own, pays) or (None, 0)
+        assert counted is held  # refusals are counted for the caller
+    assert (refusals.take_count(ALICE), refusals.take_count(key)) == (2, 0)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import Burst, Charge, Limit, Rate, charges_of, network_bucket
-from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
+from fraiseql_guard.stores import AdmitRequest, MemoryStore, Store
 from fraiseql_guard.stores.local_share import LocalShare
 from fraiseql_guard.stores.protocol import AdmitResult
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refusals import Refusals
 from tests.stores.conftest import Bench, ManualClock, ask
 from tests.stores.test_model import BEGINNING, ClockedStore

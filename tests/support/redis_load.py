@@ -14,7 +14,8 @@ import pytest
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, RedisStore
+from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore
+from fraiseql_guard.stores.redis.store import RedisStore
 
 ALICE = Subject("user", "alice")
 ROOM = Charge("default", Limit(1, 86_400), burst=1_000_000)

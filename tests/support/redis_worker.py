@@ -14,7 +14,8 @@ import time
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores import AdmitRequest, StoreError
+from fraiseql_guard.stores.redis.store import RedisStore
 
 RATE = Charge("default", Limit(10, 1), burst=90)
 ONE = Subject("user", "one key")

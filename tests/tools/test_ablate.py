@@ -13,6 +13,7 @@ import pytest
 from benchmarks.ablate import Row
 from benchmarks.ablate_load import asked
 from benchmarks.ablations import ABLATIONS
+from benchmarks.results import read
 from tools.docs import ROOT
 
 DECIDES = """
@@ -76,7 +77,7 @@ def test_a_run_on_a_real_server_writes_every_row(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "ablate", "refusals", "tokens", "--rounds", "2", "--requests", "16"]
     done = subprocess.run([*command, "--json", str(file)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(file.read_text())["rows"]
+    rows = read(file).figures
     assert [(row["name"], row["asked"]) for row in rows] == [("refusals", "refused"), ("tokens", "page, token")]
     assert all(len(row["with_part"]) == len(row["without"]) == 2 for row in rows)
     assert all(row["what"] in done.stdout for row in rows)

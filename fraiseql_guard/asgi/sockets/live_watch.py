@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from random import random
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.registry import (
@@ -26,9 +26,11 @@ from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.core.parsing import Network
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.identity.user_status import UserStatusCheck
-from fraiseql_guard.operations.operator.closing_order import ClosingOrder
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.stores.recent_sanctions import RecentSanction
+
+if TYPE_CHECKING:
+    from fraiseql_guard.operations.operator.closing_order import ClosingOrder
 
 T = TypeVar("T")
 

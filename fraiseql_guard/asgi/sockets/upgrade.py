@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fraiseql_guard.asgi.describe import present_identity
+from fraiseql_guard.asgi.describe import present_anonymous, present_identity
 from fraiseql_guard.asgi.finish import record_outcome, refusal, tell_outside, with_headers
 from fraiseql_guard.asgi.pipeline import check_upgrade
 from fraiseql_guard.asgi.runtime import Runtime
@@ -124,6 +124,8 @@ class Upgrade:
         enter(self._scope, ctx)
         if runtime.authenticates:
             present_identity(self._scope, ctx.identity)
+        elif runtime.shows_anonymous:
+            present_anonymous(self._scope)
         if runtime.neighbours.active:
             self._scope = runtime.tell(runtime.neighbours.hand_down, self._scope, ctx) or self._scope
         dispatcher, scope, send = self._dispatcher, self._scope, self._watched_send

@@ -16,8 +16,7 @@ from fraiseql_guard.graphql.cost.input_objects import (
     InputWeights,
     variables_in,
 )
-from fraiseql_guard.graphql.cost.input_types import ANYTHING, ArgumentRule
-from fraiseql_guard.graphql.cost.schema import FieldRule
+from fraiseql_guard.graphql.cost.schema_table import ANYTHING, ArgumentRule, FieldRule
 from fraiseql_guard.graphql.cost.slicing_arguments import (
     ListArguments,
     Paths,

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from graphql import GraphQLArgument, GraphQLField, GraphQLInputField, get_named_type
+from graphql.language import ast
 
-from fraiseql_guard.graphql.syntax.values import Value, literal
+from fraiseql_guard.graphql.syntax.values import Value, VariableNode, Word, number, unique
 
 
 def directive(item: Any, name: str) -> dict[str, Value]:
@@ -39,3 +40,21 @@ def names(value: Value) -> tuple[str, ...] | None:
     if isinstance(value, str):
         return (value,)
     return tuple(str(name) for name in value) if isinstance(value, list) else None
+
+
+def literal(node: ast.ValueNode) -> Value:
+    """The value of a literal in a schema that was parsed by graphql-core. GivenTwiceError for repeated keys."""
+    match node:
+        case ast.VariableNode():
+            return VariableNode(node.name.value)
+        case ast.IntValueNode() | ast.FloatValueNode():
+            return number(node.value)
+        case ast.StringValueNode() | ast.BooleanValueNode():
+            return node.value
+        case ast.EnumValueNode():
+            return Word(node.value)
+        case ast.ListValueNode():
+            return [literal(item) for item in node.values]
+        case ast.ObjectValueNode():
+            return unique((item.name.value, literal(item.value)) for item in node.fields)
+    return None

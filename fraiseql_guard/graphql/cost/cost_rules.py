@@ -12,7 +12,7 @@ from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.cost.arguments import ArgumentPlan, ArgumentPlanner, SizeOrigin, SizeRole
 from fraiseql_guard.graphql.cost.input_objects import InputSearch, InputWeights
 from fraiseql_guard.graphql.cost.resolved_arguments import ArgumentResolver
-from fraiseql_guard.graphql.cost.schema import WRAPPERS, FieldRule, SchemaTable
+from fraiseql_guard.graphql.cost.schema_table import WRAPPERS, FieldRule, SchemaTable
 from fraiseql_guard.graphql.syntax.ast import FieldNode, PossibleTypes
 from fraiseql_guard.graphql.syntax.counts import SelectionCounter
 

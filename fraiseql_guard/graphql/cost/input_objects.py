@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule, with_users
 from fraiseql_guard.graphql.cost.list_sizes import guess_size, read_offset
-from fraiseql_guard.graphql.cost.schema import SchemaTable
+from fraiseql_guard.graphql.cost.schema_table import ANYTHING, NUMBER, ArgumentRule, SchemaTable, with_users
 from fraiseql_guard.graphql.json_containers import values_of
 from fraiseql_guard.graphql.syntax.values import Bindings, Value, VariableNode
 

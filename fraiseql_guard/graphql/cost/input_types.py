@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from graphql import (
@@ -18,33 +17,11 @@ from graphql import (
     is_list_type,
 )
 
-from fraiseql_guard.graphql.cost.cost_directives import weight
-from fraiseql_guard.graphql.syntax.values import Absent, Value, literal
+from fraiseql_guard.graphql.cost.cost_directives import literal, weight
+from fraiseql_guard.graphql.cost.schema_table import ANYTHING, NUMBER, ArgumentRule, with_users
+from fraiseql_guard.graphql.syntax.values import Absent, Value
 
-NUMBER: Final = "Int"
-"""A field of an input type that is a whole number."""
-ANYTHING: Final = "*"
-"""One of a scalar that the schema does not explain: a number, or an object of unknown fields."""
 _NO_NUMBERS: Final = frozenset({"String", "ID", "Boolean", "Float"})
-
-
-@dataclass(frozen=True, slots=True)
-class ArgumentRule:
-    """An argument, or a field of an input type.
-
-    ``kind`` is NUMBER, ANYTHING, the name of an input type, or empty for what is no size and holds none; ``listed``
-    tells lists of these. ``default`` is ABSENT if there is none; ``points`` are those of @cost.
-    """
-
-    kind: str
-    listed: bool
-    default: Value
-    points: int
-
-    @property
-    def sizes(self) -> bool:
-        """Whether the value itself can be a size."""
-        return self.kind in (NUMBER, ANYTHING) and not self.listed
 
 
 def argument_rule(argument: GraphQLArgument | GraphQLInputField) -> ArgumentRule:
@@ -98,21 +75,6 @@ def weighed_inputs(schema: GraphQLSchema) -> Mapping[str, Mapping[str, ArgumentR
     # Types that use weighed ones are weighed themselves.
     weighed = with_users(direct, {name: _types_in(fields) for name, fields in inputs.items()})
     return {name: _argument_rules(fields) for name, fields in inputs.items() if name in weighed}
-
-
-def with_users(types: Iterable[str], used: Mapping[str, Iterable[str]]) -> set[str]:
-    """The types, and all types that use one of them, however far inside. ``used`` are those that each type uses."""
-    users: dict[str, set[str]] = {}
-    for name, kinds in used.items():
-        for kind in kinds:
-            users.setdefault(kind, set()).add(name)
-    found = set(types)
-    pending = list(found)
-    for kind in pending:  # it grows: the users of a type are searched for users of their own
-        more = users.get(kind, set()) - found
-        found |= more
-        pending += more
-    return found
 
 
 def _types_in(fields: Mapping[str, GraphQLInputField]) -> Iterable[str]:

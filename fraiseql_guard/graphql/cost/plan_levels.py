@@ -8,7 +8,7 @@ from itertools import chain
 
 from fraiseql_guard.graphql.cost.cost_rules import ChildField, CostRules, PageSize, Paging
 from fraiseql_guard.graphql.cost.pricing import Alternative
-from fraiseql_guard.graphql.cost.schema import FieldRule
+from fraiseql_guard.graphql.cost.schema_table import FieldRule
 from fraiseql_guard.graphql.syntax.ast import FieldNode, SelectionNode
 
 

@@ -7,19 +7,14 @@ was built in code has no definitions, and then only its types count.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
 
 from graphql import (
-    GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
-    build_schema,
     get_named_type,
     get_nullable_type,
     is_composite_type,
@@ -27,120 +22,20 @@ from graphql import (
 )
 
 from fraiseql_guard.core.measured import OperationKind
-from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.cost_directives import directive, names, points, weight
-from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
-
-SchemaSource = object
-"""A GraphQLSchema, an object of a library that holds one, SDL text, a path, or a callable that returns a GraphQLSchema:
-what it is is found out when it is read."""
-WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
-"""Fields that hold the items of their parent's list."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldRule:
-    """One field of one type. ``returns`` names a composite type, or is None for a leaf."""
-
-    returns: str | None
-    many: bool  # a list of composites
-    listed: bool  # a list of anything
-    arguments: Mapping[str, ArgumentRule]
-    weight: int | None  # of @cost on the field or on the type that it returns
-    assumed_size: int | None  # of @listSize
-    slicing_arguments: tuple[str, ...] | None
-    sized_fields: frozenset[str]
-    one_needed: bool  # exactly one of its slicing arguments has to be given
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaTable:
-    """``fields`` of every composite type; ``possible`` object types of every composite type (of an object itself), in
-    order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
-
-    ``inputs`` are the fields of those input types in which @cost stands somewhere, ``input_types`` by input type the
-    kinds of those fields that can be or hold a size. Without ``nested_switches`` the host
-    looks at @skip and @include at the root of an operation alone. ``authoritative``: the host runs this very schema and
-    validates documents, so that it refuses a field that is not in ``fields``.
-    """
-
-    roots: Mapping[OperationKind, str]
-    fields: Mapping[str, Mapping[str, FieldRule]]
-    possible: Mapping[str, tuple[str, ...]]
-    members: Mapping[str, frozenset[str]]
-    inputs: Mapping[str, Mapping[str, ArgumentRule]]
-    input_types: Mapping[str, Mapping[str, str]]
-    nested_switches: bool
-    authoritative: bool
-    of_fraiseql: bool = False
-
-    def applies(self, owner: str, on: str | None) -> bool:
-        """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
-        return on is None or on not in self.members or owner in self.members[on]
-
-    def holds_items(self, type_name: str | None) -> bool:
-        """Whether a type is a page of a list: one of its fields is edges, nodes or items, and a list."""
-        own = self.fields.get(type_name or "", {})
-        return any(name in own and own[name].listed for name in WRAPPERS)
-
-    def holds_lists(self, type_name: str | None) -> bool:
-        """Whether some field of a type is a list of composites."""
-        return any(rule.many for rule in self.fields.get(type_name or "", {}).values())
+from fraiseql_guard.graphql.cost.input_types import argument_rule, default, input_types, weighed_inputs
+from fraiseql_guard.graphql.cost.schema_sources import read_schema
+from fraiseql_guard.graphql.cost.schema_table import FieldRule, SchemaSource, SchemaTable
 
 
 def load_schema(source: SchemaSource | None) -> SchemaTable | None:
-    """The tables of a schema given as such, in an object that holds one (strawberry.Schema), as SDL text, as a path of
-    an SDL file, or as a callable that returns one.
+    """The tables of a schema given as such (of graphql-core or Ariadne), in an object that holds one
+    (strawberry.Schema, the ASGI app of Strawberry or Ariadne), as SDL text, as a path of an SDL file, or as a callable
+    that returns one.
 
     SettingsError if it cannot be had: without a schema the limits would silently be others.
     """
-    if source is None:
-        return None
-    schema = _schema_of(source)
-    if not isinstance(schema, GraphQLSchema):  # a callable may return anything
-        raise SettingsError(f"schema={type(schema).__name__} is no GraphQLSchema. Accepted: {_ACCEPTED}")
-    return _table(schema)
-
-
-def _schema_of(source: SchemaSource) -> object:
-    """The schema of any kind of source."""
-    if isinstance(source, str | Path):
-        return _parsed(source)
-    if (held := _held(source)) is not None:
-        return held
-    if not callable(source):
-        return source
-    try:
-        returned = source()
-    except TypeError as error:  # an app is callable, too
-        name = type(source).__name__
-        raise SettingsError(f"schema={name} cannot be called: {error}. Accepted: {_ACCEPTED}") from error
-    return _held(returned) or returned
-
-
-def _held(source: object) -> GraphQLSchema | None:
-    """graphql-core's schema in a library's own object."""
-    if isinstance(source, GraphQLSchema):
-        return source
-    held = (getattr(source, name, None) for name in _HOLDING)
-    return next((each for each in held if isinstance(each, GraphQLSchema)), None)
-
-
-_HOLDING: Final = ("_schema", "schema", "graphql_schema")
-"""Where the objects of Strawberry, Ariadne and Graphene hold it."""
-_ACCEPTED: Final = (
-    "a GraphQLSchema, a strawberry.Schema, SDL text, the path of an SDL file, or a callable that returns a schema"
-)
-
-
-def _parsed(source: str | Path) -> GraphQLSchema:
-    try:
-        text = source if isinstance(source, str) and "{" in source else Path(source).read_text(encoding="utf-8")
-        return build_schema(text, assume_valid_sdl=True)  # directives of other tools need not be defined
-    except (OSError, ValueError, TypeError, GraphQLError) as error:
-        cause = str(error).splitlines()[0].rstrip(".")
-        name = "(text)" if isinstance(source, str) and "{" in source else str(source)
-        raise SettingsError(f"schema={name} cannot be read: {cause}. Accepted: {_ACCEPTED}") from error
+    return None if source is None else _table(read_schema(source))
 
 
 def _table(schema: GraphQLSchema) -> SchemaTable:

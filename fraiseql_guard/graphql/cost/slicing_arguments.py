@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.input_types import NUMBER, ArgumentRule
 from fraiseql_guard.graphql.cost.list_sizes import NoSize, read_length, read_size
-from fraiseql_guard.graphql.cost.schema import WRAPPERS, FieldRule, SchemaTable
+from fraiseql_guard.graphql.cost.schema_table import NUMBER, WRAPPERS, ArgumentRule, FieldRule, SchemaTable
 from fraiseql_guard.graphql.syntax.ast import FieldNode
 from fraiseql_guard.graphql.syntax.values import Absent, Bindings, Value
 

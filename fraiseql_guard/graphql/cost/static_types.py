@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fraiseql_guard.graphql.cost.schema import FieldRule, SchemaTable
+from fraiseql_guard.graphql.cost.schema_table import FieldRule, SchemaTable
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode, StaticTypes
 
 Path = tuple[str, ...]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse
 
 from fraiseql_guard.core.replaced_file import replace_file
 from fraiseql_guard.stores.documents import TrustedDocument, digest_of
@@ -57,6 +56,8 @@ class Manifest:
 
 def document_of(text: str) -> TrustedDocument:
     """The entry of a document, named after its first operation; ValueError if it is no GraphQL or has no operation."""
+    from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse  # for those who write manifests alone
+
     try:
         definitions = parse(text, no_location=True).definitions
     except (GraphQLSyntaxError, RecursionError) as error:

@@ -17,8 +17,6 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from graphql.language.block_string import dedent_block_string_lines
-
 _IGNORED: Final = r"[ \t\r\n,\ufeff]*+(?:\#[^\r\n\ud800-\udfff]*+[ \t\r\n,\ufeff]*+)*+"
 _LEXEME: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
     |[]{}()[@!$&:=|]
@@ -27,6 +25,7 @@ _LEXEME: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
     |"(?!"")[^"\\\r\n\ud800-\udfff]*+
       (?:\\(?:["\\/bfnrt]|u(?:[0-9A-Fa-f]{4}|\{[0-9A-Fa-f]++\}))[^"\\\r\n\ud800-\udfff]*+)*+"
     |\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")"""
+_BLANKS: Final = " \t"
 _CHUNK_TOKENS: Final = 256
 _CHUNK: Final = re.compile(f"(?:{_LEXEME}{_IGNORED}){{0,{_CHUNK_TOKENS}}}+", re.VERBOSE)
 _FULL_CHUNK: Final = re.compile(f"(?:{_LEXEME}{_IGNORED}){{{_CHUNK_TOKENS}}}+", re.VERBOSE)
@@ -130,7 +129,17 @@ def block_string_value(token: str) -> str:
     """The value of a string between three quotes, without its indentation."""
     # GraphQL spec, BlockStringValue: lines are split after the escaped quotes are replaced.
     lines = _NEW_LINE.split(token[3:-3].replace('\\"""', '"""'))
-    return "\n".join(dedent_block_string_lines(lines))
+    written = [number for number, line in enumerate(lines) if line.strip(_BLANKS)]
+    if not written:
+        return ""
+    indent = min((_indent_of(lines[number]) for number in written if number), default=0)
+    # The first line stands behind the quotes, so that it has no indentation. Blank lines around the text are dropped.
+    dedented = [lines[0], *(line[indent:] for line in lines[1:])]
+    return "\n".join(dedented[written[0] : written[-1] + 1])
+
+
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip(_BLANKS))
 
 
 def _meant(escape: re.Match[str]) -> str:

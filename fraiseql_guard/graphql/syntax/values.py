@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-from graphql.language import ast
-
 from fraiseql_guard.graphql.json_containers import generations
 
 Value = Any
@@ -52,24 +50,6 @@ class Digits:
 
 class GivenTwiceError(Exception):
     """An argument or a key of an input object stands there twice: hosts disagree which one they take."""
-
-
-def literal(node: ast.ValueNode) -> Value:
-    """The value of a literal in a schema that was parsed by graphql-core. GivenTwiceError for repeated keys."""
-    match node:
-        case ast.VariableNode():
-            return VariableNode(node.name.value)
-        case ast.IntValueNode() | ast.FloatValueNode():
-            return number(node.value)
-        case ast.StringValueNode() | ast.BooleanValueNode():
-            return node.value
-        case ast.EnumValueNode():
-            return Word(node.value)
-        case ast.ListValueNode():
-            return [literal(item) for item in node.values]
-        case ast.ObjectValueNode():
-            return unique((item.name.value, literal(item.value)) for item in node.fields)
-    return None
 
 
 def number(text: str) -> Value:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.cost.schema import load_schema
+from fraiseql_guard.graphql.cost.schema_table import SchemaSource, SchemaTable
 from fraiseql_guard.operations.document_audit.source_files import AppOperations
 from fraiseql_guard.operations.explain import ExplainedRefusal, Explanation, explain
 

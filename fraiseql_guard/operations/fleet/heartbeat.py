@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from secrets import token_hex
 from typing import Any, Final, Protocol
 
@@ -19,8 +18,8 @@ from fraiseql_guard.core.surroundings import NEIGHBOURS
 from fraiseql_guard.operations.fleet.live_report import LiveReport
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
-from fraiseql_guard.operations.operator.interface import Refusal, Worker
 from fraiseql_guard.operations.operator.records import Heartbeat, read_refusal, write_heartbeat
+from fraiseql_guard.operations.operator.shared_values import Refusal, Worker
 from fraiseql_guard.operations.tuning.watch import UsageWatch
 from fraiseql_guard.stores.protocol import Store, StoreError
 from fraiseql_guard.telemetry.process import POOL, Memory, ProcessMonitor
@@ -249,6 +248,8 @@ class Fingerprints:
 
 def package_version() -> str:
     """The version of this package as it is installed; "0" where it is not."""
+    from importlib.metadata import PackageNotFoundError, version  # once, at the start
+
     try:
         return version("fraiseql-guard")
     except PackageNotFoundError:

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
-from fraiseql_guard.operations.operator.interface import Live, SocketHolder
+from fraiseql_guard.operations.operator.shared_values import Live, SocketHolder
 
 LARGEST: Final = 20
 """Connections that are told of one by one."""

@@ -23,8 +23,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.expiry import expiry_of
 from fraiseql_guard.core.settings import name_of
@@ -159,12 +157,9 @@ def read_overrides(text: str) -> tuple[Dated, ...]:
 
 def _load(text: str) -> Mapping[Any, Any]:
     """The file's lists by their names; an empty file has none. ValueError if it is no YAML mapping."""
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"it is not YAML{where}") from None
+    from fraiseql_guard.core.yaml_reader import read_yaml  # with the first text
+
+    content = read_yaml(text)
     if content is None:
         return {}
     if not isinstance(content, Mapping):

@@ -13,8 +13,8 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import COST_BUDGET_EXCEEDED, RATE_LIMITED
-from fraiseql_guard.operations.operator.interface import Refusal
 from fraiseql_guard.operations.operator.records import write_refusal
+from fraiseql_guard.operations.operator.shared_values import Refusal
 from fraiseql_guard.telemetry.recorder.remedies import remedy
 
 PER_MINUTE: Final = 3

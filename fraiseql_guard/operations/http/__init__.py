@@ -4,7 +4,7 @@
 ``sessions`` and ``pages`` are the console's.
 """
 
-from fraiseql_guard.operations.http.builder import build_authentication, is_enabled
+from fraiseql_guard.operations.http.builder import build_authentication
 from fraiseql_guard.operations.http.standing import Standing
 
-__all__ = ["Standing", "build_authentication", "is_enabled"]
+__all__ = ["Standing", "build_authentication"]

@@ -24,11 +24,6 @@ from fraiseql_guard.operations.operator.deps import Audit
 from fraiseql_guard.operations.operator.interface import Operator
 
 
-def is_enabled(settings: Settings) -> bool:
-    """Whether the settings let any operator use the API. If not, its path belongs to the app."""
-    return settings.admin_tokens is not None or settings.admin_scope is not None
-
-
 def build_authentication(
     settings: Settings,
     operator: Operator,

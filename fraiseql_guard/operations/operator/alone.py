@@ -9,9 +9,10 @@ from typing import Final
 
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.operations.operator.blocks import block_of, network_block
-from fraiseql_guard.operations.operator.interface import Alone, Block, Refusal
+from fraiseql_guard.operations.operator.interface import Alone, Block
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import Heartbeat
+from fraiseql_guard.operations.operator.shared_values import Refusal
 from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 _SHOWN: Final = 100

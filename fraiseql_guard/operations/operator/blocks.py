@@ -26,17 +26,10 @@ from fraiseql_guard.operations.operator.deps import (
     seconds,
     store_answering,
 )
-from fraiseql_guard.operations.operator.interface import (
-    BLOCK_SECONDS,
-    Block,
-    BlockPage,
-    Done,
-    OperatorError,
-    Origin,
-    Target,
-)
+from fraiseql_guard.operations.operator.interface import Block, BlockPage, Done, OperatorError, Origin
 from fraiseql_guard.operations.operator.lift_all import counted
 from fraiseql_guard.operations.operator.pages import filtered_page
+from fraiseql_guard.operations.operator.shared_values import BLOCK_SECONDS, Target
 from fraiseql_guard.operations.operator.targets import (
     fields_of,
     kind_of,

@@ -11,8 +11,8 @@ import orjson
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
-from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.operations.operator.json_values import from_json
+from fraiseql_guard.operations.operator.shared_values import Target
 from fraiseql_guard.operations.operator.targets import read_user
 
 CLOSING_CODE: Final = 4503

@@ -13,9 +13,10 @@ from fraiseql_guard.core import parsing
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Event, KeyFamily
 from fraiseql_guard.identity.allow_list import AllowList
-from fraiseql_guard.operations.operator.interface import Action, NotAppliedError, OperatorError
+from fraiseql_guard.operations.operator.interface import NotAppliedError, OperatorError
 from fraiseql_guard.operations.operator.own_connections import OwnConnections
 from fraiseql_guard.operations.operator.records import Heartbeat, read_heartbeat, write_action
+from fraiseql_guard.operations.operator.shared_values import Action
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
 

@@ -20,16 +20,9 @@ from fraiseql_guard.operations.operator.deps import (
     seconds,
     store_answering,
 )
-from fraiseql_guard.operations.operator.interface import (
-    BLOCK_SECONDS,
-    Allowed,
-    Done,
-    LimitOverride,
-    LimitPage,
-    OperatorError,
-    Target,
-)
+from fraiseql_guard.operations.operator.interface import Allowed, Done, LimitOverride, LimitPage, OperatorError
 from fraiseql_guard.operations.operator.pages import filtered_page
+from fraiseql_guard.operations.operator.shared_values import BLOCK_SECONDS, Target
 from fraiseql_guard.operations.operator.targets import (
     canonical,
     fields_of,

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from fraiseql_guard.core.live_facts import LiveFacts
-from fraiseql_guard.operations.operator.interface import Action, Refusal, Worker
 from fraiseql_guard.operations.operator.json_values import from_json
+from fraiseql_guard.operations.operator.shared_values import Action, Refusal, Worker
 
 V = TypeVar("V")
 

@@ -13,18 +13,10 @@ from fraiseql_guard.core.surroundings import counting_apart, several_on
 from fraiseql_guard.operations.operator import configuration
 from fraiseql_guard.operations.operator.alone import OwnKnowledge, alone
 from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
-from fraiseql_guard.operations.operator.interface import (
-    Action,
-    NotAppliedError,
-    NotFoundError,
-    Offender,
-    Refusal,
-    Status,
-    Switch,
-    Worker,
-)
+from fraiseql_guard.operations.operator.interface import NotAppliedError, NotFoundError, Offender, Status, Switch
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import iso_time, read_action, read_refusal
+from fraiseql_guard.operations.operator.shared_values import Action, Refusal, Worker
 from fraiseql_guard.operations.operator.switches import switches_of
 from fraiseql_guard.stores.fleet import RECENT_SIZE
 from fraiseql_guard.stores.overrides import OverrideKind

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from fraiseql_guard.core.signals import Event
 from fraiseql_guard.operations.operator.fields import Field
-from fraiseql_guard.operations.operator.interface import Document, OperatorError, Target
+from fraiseql_guard.operations.operator.interface import Document, OperatorError
+from fraiseql_guard.operations.operator.shared_values import Target
 
 Arguments = Mapping[str, Any]
 """Keyword arguments of a method of the Operator."""

@@ -22,7 +22,6 @@ from fraiseql_guard.core.signals import Event
 from fraiseql_guard.operations.operator import fields as f
 from fraiseql_guard.operations.operator.fields import Field
 from fraiseql_guard.operations.operator.interface import (
-    Action,
     Allowed,
     BlockPage,
     Document,
@@ -30,12 +29,12 @@ from fraiseql_guard.operations.operator.interface import (
     Lifting,
     LimitPage,
     Offender,
-    Refusal,
     Sockets,
     Status,
     Switch,
 )
 from fraiseql_guard.operations.operator.route import Route
+from fraiseql_guard.operations.operator.shared_values import Action, Refusal
 from fraiseql_guard.operations.tuning.result import TuningResult
 
 USER = Field("user_id", f.TEXT, "A verified user (the token's sub).")

@@ -13,8 +13,9 @@ from fraiseql_guard.core import parsing, signals
 from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.operations.operator.closing_order import CLOSING_CODE, ClosingOrder
 from fraiseql_guard.operations.operator.deps import OperatorDeps, network, network_text, printable_text, store_answering
-from fraiseql_guard.operations.operator.interface import Done, NotFoundError, OperatorError, SocketHolder, Sockets
+from fraiseql_guard.operations.operator.interface import Done, NotFoundError, OperatorError, Sockets
 from fraiseql_guard.operations.operator.records import Heartbeat
+from fraiseql_guard.operations.operator.shared_values import SocketHolder
 from fraiseql_guard.stores.overrides import CLOSE_SOCKETS, DRAIN_SOCKETS, Override, command
 
 _CODES: Final = range(4000, 5000)

@@ -14,7 +14,8 @@ from fraiseql_guard.core.limit_key import KeyPart, joined, plain, read_key
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.deps import OperatorDeps, network, printable_text
-from fraiseql_guard.operations.operator.interface import OperatorError, Target
+from fraiseql_guard.operations.operator.interface import OperatorError
+from fraiseql_guard.operations.operator.shared_values import Target
 
 _FIELDS = ("user_id", "ip_address", "identifier", "key")
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 
 import orjson
-import structlog
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.callers import Subject
@@ -19,6 +18,9 @@ from fraiseql_guard.telemetry.log.rate_limit import LogRateLimit
 from fraiseql_guard.telemetry.log.sanitize import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
 from fraiseql_guard.telemetry.log.sinks import FileSink, Sink, StreamSink
 from fraiseql_guard.telemetry.log.writer import LineWriter
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict
 
 # Lines about the configuration have longer texts, which are the guard's own.
 _OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, signals.CONFIGURATION.name})
@@ -218,6 +220,8 @@ class _Lines:
 def _private_chain(put: Callable[[bytes], None], clock: Callable[[], float]) -> Any:
     """A structlog logger with its whole configuration given, so that structlog.configure does not change it, nor the
     other way round."""
+    import structlog  # a guard that writes through the app's logger needs none
+
     chain = structlog.wrap_logger(
         _Lines(put),
         processors=[_Shape(clock), _render],
@@ -237,7 +241,7 @@ class _Shape:
         self._clock = clock
         self._made = (-1, "")
 
-    def __call__(self, _: Any, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def __call__(self, _: Any, level: str, event: EventDict) -> EventDict:
         return {
             "timestamp": self._timestamp(event["at"]),
             "level": level.upper(),
@@ -258,5 +262,5 @@ class _Shape:
         return f"{prefix}.{int((now - second) * 1000):03d}Z"
 
 
-def _render(_: Any, __: str, event: structlog.typing.EventDict) -> bytes:
+def _render(_: Any, __: str, event: EventDict) -> bytes:
     return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 Result = TypeVar("Result")
 
@@ -37,6 +39,8 @@ class BackgroundThread:
     def _threads(self) -> ThreadPoolExecutor:
         # Threads do not survive a fork; the child would wait for them for ever.
         if self._pool is None or self._pid != os.getpid():
+            from concurrent.futures import ThreadPoolExecutor  # with the first work of a process
+
             self._pid = os.getpid()
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
         return self._pool

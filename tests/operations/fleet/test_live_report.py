@@ -14,8 +14,8 @@ from fraiseql_guard.operations.fleet.heartbeat import MAX_PAYLOAD_BYTES, Heartbe
 from fraiseql_guard.operations.fleet.live_report import LiveReport
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
-from fraiseql_guard.operations.operator.interface import Live
 from fraiseql_guard.operations.operator.records import read_heartbeat
+from fraiseql_guard.operations.operator.shared_values import Live
 from fraiseql_guard.stores import MemoryStore
 from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.testing import ManualClock

@@ -11,8 +11,9 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts, LiveOperation
 from fraiseql_guard.operations.operator.closing_order import ClosingOrder, read_order
-from fraiseql_guard.operations.operator.interface import Live, NotFoundError, OperatorError, SocketHolder, Worker
+from fraiseql_guard.operations.operator.interface import NotFoundError, OperatorError
 from fraiseql_guard.operations.operator.records import Heartbeat, write_heartbeat
+from fraiseql_guard.operations.operator.shared_values import Live, SocketHolder, Worker
 from fraiseql_guard.stores.overrides import OverrideKind
 
 ADA = LiveFacts(

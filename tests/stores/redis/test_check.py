@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.stores import MemoryStore, RedisStore, open_store
+from fraiseql_guard.stores import MemoryStore, open_store
 from fraiseql_guard.stores.redis.check import read_info
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import ask
 from tests.stores.test_failover import Watcher
 from tests.support.redis_server import RedisServer

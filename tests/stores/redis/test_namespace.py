@@ -13,9 +13,10 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
-from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError, network_bucket
+from fraiseql_guard.stores import AdmitRequest, StoreError, network_bucket
 from fraiseql_guard.stores.documents import Adding, TrustedDocument
 from fraiseql_guard.stores.overrides import Override, OverrideKind
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import ask
 from tests.support.redis_server import RedisServer
 from tools.docs import ROOT

@@ -14,9 +14,10 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores import AdmitRequest, StoreError
 from fraiseql_guard.stores.redis.client.address import Address
 from fraiseql_guard.stores.redis.client.error_replies import reply_error
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.stores.conftest import ask
 from tests.support.certificate import Certificate
 from tests.support.redis_server import RedisServer

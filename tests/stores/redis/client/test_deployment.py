@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fraiseql_guard.stores import RedisStore
 from fraiseql_guard.stores.redis.client.deployment import Deployment
+from fraiseql_guard.stores.redis.store import RedisStore
 
 
 def places(deployment: Deployment) -> list[str]:

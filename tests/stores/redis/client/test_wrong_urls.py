@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.stores import RedisStore
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.certificate import Certificate
 from tests.support.redis_server import RedisServer
 

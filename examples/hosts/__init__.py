@@ -1,0 +1,1 @@
+"""One small guarded app for each framework, as docs/hosts.md shows them."""

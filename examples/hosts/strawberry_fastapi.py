@@ -1,0 +1,37 @@
+"""Strawberry on FastAPI: ``uvicorn --no-proxy-headers main:app``."""
+
+import strawberry
+from fastapi import FastAPI
+from strawberry.fastapi import GraphQLRouter
+
+from fraiseql_guard import Guard
+
+
+@strawberry.type
+class Person:
+    """A person with friends."""
+
+    name: str = "Ada"
+
+    @strawberry.field
+    def friends(self, first: int = 50) -> list["Person"]:
+        return [Person()] * min(first, 3)
+
+
+@strawberry.type
+class Query:
+    """The root of queries."""
+
+    @strawberry.field
+    def whoami(self, info: strawberry.Info) -> str:
+        return info.context["request"].user.display_name or "anonymous"
+
+    @strawberry.field
+    def people(self, first: int = 50) -> list[Person]:
+        return [Person()] * min(first, 3)
+
+
+schema = strawberry.Schema(Query)
+app = FastAPI()
+app.include_router(GraphQLRouter(schema), prefix="/graphql")
+app.add_middleware(Guard, schema=schema)  # the last one that is added is the outermost

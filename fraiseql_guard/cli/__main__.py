@@ -1,5 +1,0 @@
-"""``python -m fraiseql_guard.cli``."""
-
-from fraiseql_guard.cli.main import app
-
-app()

@@ -1,0 +1,3 @@
+"""The FraiseQL example as a server of its own: FraiseQL is one application a process."""
+
+PACKAGE = "tests.hosts.fraiseql_server"
