@@ -222,6 +222,13 @@ def test_each_configuration_waits_longer_and_takes_more_than_the_guard(name: str
         assert [int(size) * unit > settings.max_request_bytes for size in re.findall(pattern, text)] == [True]
 
 
+def test_the_defaults_that_the_page_fits_to_are_those_of_the_guard() -> None:
+    rows = re.findall(r"^\| `FRAISEQL_(?:GUARD_)?(\w+)` \| (\d+) (s|MiB) \|", TEXT, re.MULTILINE)
+    said = {name.lower(): int(number) * (MIB if unit == "MiB" else 1) for name, number, unit in rows}
+    assert len(said) == 5
+    assert said == {name: getattr(Settings.load({}), name) for name in said}
+
+
 # --- what cannot be run here ------------------------------------------------------------------------------------------
 
 CLOUDS = dict(re.findall(r"^### (.+)\n((?:(?!^#).*\n)+)", TEXT, re.MULTILINE))

@@ -12,7 +12,8 @@ import pytest
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, RedisStore
+from fraiseql_guard.stores import AdmitRequest
+from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.asgi import graphql
 from tests.support.pages import blocks
 from tests.support.redis_server import RedisServer
