@@ -1,4 +1,4 @@
-"""Lockouts of logins: at which failure, for how long and for which logins; and what is told of them."""
+"""Lockouts of logins: at which failure, for how long, at which address; and what is told of them."""
 
 from __future__ import annotations
 

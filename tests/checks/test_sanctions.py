@@ -1,4 +1,4 @@
-"""Which callers a block binds, and what is an offence: the innocent at an address are not bound by what others did."""
+"""Which requests a block binds, and what counts as an offence: the innocent are not bound by what others did."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sanctions(**modes: Mode) -> Sanctions:
     return Sanctions(Settings.load({}, rate_limit_abuse_offences=7, dos_offences=3), of_all)
 
 
-# --- which callers a block binds ---------------------------------------------------------------------------------
+# --- which requests a block binds ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
