@@ -147,7 +147,7 @@ def make(environment: Environment, python: str, wanted: Sequence[str]) -> None:
     _run(python, "-m", "venv", "--clear", "--without-pip", str(environment.folder))
     # Wheels alone: the sources of orjson, cryptography and FraiseQL want a Rust compiler.
     own_pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python_of(environment)))
-    _run(*own_pip, "install", "-q", "--only-binary", ":all:", *wanted)
+    _run(*own_pip, "install", "-qq", "--only-binary", ":all:", *wanted)
     stamp.write_text(state, encoding="utf-8")
 
 
