@@ -91,8 +91,9 @@ class Environment:
 
     @property
     def has_fraiseql(self) -> bool:
-        """Whether FraiseQL is published for this Python."""
-        return self.python == FRAISEQL_PYTHON
+        """Whether FraiseQL is published for this Python, and asks for nothing newer than the rest: its own minimum is
+        the newest 1.9 that there was, which wants newer versions of Starlette than the guard does."""
+        return self.python == FRAISEQL_PYTHON and self.end == "newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _at_end(requirement: str, end: str) -> str:
 def pinned_tools() -> list[str]:
     """The tools of the tests, in the versions of constraints.txt."""
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.partition("==")[0].lower() in TOOLCHAIN]
+    return [line for line in lines if line.partition("==")[0].lower().replace("_", "-") in TOOLCHAIN]
 
 
 def find_python(version: str) -> str | None:
@@ -147,7 +148,7 @@ def make(environment: Environment, python: str, wanted: Sequence[str]) -> None:
     _run(python, "-m", "venv", "--clear", "--without-pip", str(environment.folder))
     # Wheels alone: the sources of orjson, cryptography and FraiseQL want a Rust compiler.
     own_pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python_of(environment)))
-    _run(*own_pip, "install", "-q", "--only-binary", ":all:", *wanted)
+    _run(*own_pip, "install", "-qq", "--only-binary", ":all:", *wanted)
     stamp.write_text(state, encoding="utf-8")
 
 

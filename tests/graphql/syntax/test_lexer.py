@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from graphql import GraphQLError, Source
 from graphql.language import Lexer, TokenKind
+from graphql.language.block_string import dedent_block_string_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.graphql.syntax.lexer import END, FAULT, chunks, count_tokens, offset_of, tokens_of
+from fraiseql_guard.graphql.syntax.lexer import (
+    END,
+    FAULT,
+    block_string_value,
+    chunks,
+    count_tokens,
+    offset_of,
+    tokens_of,
+)
 from tests.support.properties import examples
 
 TOKENS = ["a", "{", "}", "...", '"s"', '"""b"""', "-1.5", "@", '"\\""', '""', "on"]
@@ -54,3 +65,9 @@ def test_long_texts_are_lexed_as_by_graphql_core(given):
     except GraphQLError:
         pytest.fail("graphql-core refuses the text")
     assert begins == offsets
+
+
+@given(st.text(' \t\n\rab"', max_size=30))
+def test_block_strings_lose_the_indentation_that_they_lose_in_graphql_core(text: str) -> None:
+    lines = re.split("\r\n|\n|\r", text)
+    assert block_string_value(f'"""{text}"""') == "\n".join(dedent_block_string_lines(lines))
