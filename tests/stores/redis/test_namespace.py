@@ -131,11 +131,6 @@ def documented() -> list[str]:
     return shlex.split(command)
 
 
-def test_the_page_of_settings_names_the_same_rights() -> None:
-    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert [line.split() for line in re.findall(r"^ACL SETUSER .*$", text, re.MULTILINE)] == [documented()]
-
-
 @pytest.fixture(scope="module")
 def guarded_redis() -> Iterator[RedisServer]:
     """A Redis with the documented user, whose scripts only that user has brought."""
