@@ -10,6 +10,7 @@ import pytest
 
 from fraiseql_guard.checks.admission import PASSED, Admission
 from fraiseql_guard.checks.app_documents import AppDocuments
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.sanction import Sanction
@@ -215,6 +216,23 @@ async def test_what_a_check_would_have_refused_without_an_offence_is_none() -> N
     assert front.store.requests[-1].offence is None
 
 
+async def test_what_is_refused_counts_and_not_what_would_have_been_beside_it() -> None:
+    front = Front()
+    await front.admits(request_of(would_refuse=(Denial(BAD_REQUEST),)), DEAR)
+    offence = front.store.requests[-1].offence
+    assert offence is not None
+    assert offence.policy is PolicyName.DOS
+
+
+async def test_the_bucket_of_expired_tokens_is_the_callers_under_every_key() -> None:
+    front = Front()
+    ctx = request_of(keyed=Subject("key", "tenant-1"), token_failure=FailureReason.TOKEN_EXPIRED)
+    await front.admits(ctx, EXPIRED)
+    assert front.store.requests[-1].pays == ctx.subject
+    await front.admits(request_of(keyed=Subject("key", "tenant-1")))
+    assert front.store.requests[-1].pays == Subject("key", "tenant-1")
+
+
 async def test_a_document_of_the_apps_own_brings_no_offence_and_another_of_the_same_caller_does() -> None:
     front = Front(rate_limit_default="100/minute")
     value = '["QUERY_TOO_DEEP",3,4,""]'
@@ -280,6 +298,8 @@ async def test_a_flood_of_expired_tokens_is_refused_by_its_own_bucket_and_has_fe
     assert denial is not None
     assert (denial.code, denial.detail) == (RATE_LIMITED, "token_expired: 20/minute")
     assert front.blocked.holds(request_of().address_subject)
+    question = front.store.requests[-1]
+    assert (question.abuse, question.refused_before) == (None, 0)  # clients whose clock is wrong are no abusers
     assert await front.admits() is None  # the caller's own bucket is full
     assert await front.store.sanctions.count() == 0
 

@@ -201,3 +201,12 @@ async def test_a_look_at_a_bucket_changes_nothing_at_whatever_rate(clock: Manual
     (bucket,) = await store.adjust(Adjustment(ALICE, (fast,)))
     assert bucket.remaining == 1000
     assert not (await store.admit(AdmitRequest(ALICE, (slow,)))).admitted
+
+
+async def test_a_network_that_is_lifted_of_one_of_two_sanctions_keeps_the_other(clock: ManualClock):
+    store, network = MemoryStore(clock=clock), Subject("address", "2001:db8:0:1::/64", "2001:db8::/48")
+    for policy in (PolicyName.DOS, PolicyName.BRUTE_FORCE):
+        await store.admit(AdmitRequest(network, offence=replace(ONCE, policy=policy), exempt=frozenset(PolicyName)))
+    assert await store.sanctions.lift(network, PolicyName.DOS) == 1
+    (left,) = await store.sanctions.of(network)
+    assert left.policy is PolicyName.BRUTE_FORCE

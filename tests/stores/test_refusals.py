@@ -124,3 +124,13 @@ def test_a_refusal_that_is_held_tells_where_it_counts_and_until_when(refusals: R
         counted, _ = refusals.held(ALICE, own, pays) or (None, 0)
         assert counted is held  # refusals are counted for the caller
     assert (refusals.take_count(ALICE), refusals.take_count(key)) == (2, 0)
+
+
+def test_a_caller_whose_refusal_is_over_makes_room_at_that_moment(refusals: Refusals, clock: ManualClock):
+    refusals.remember(*refused(CHARGE, 0.5))
+    clock.advance(0.25)
+    refusals.take_count(ALICE)
+    assert refusals.size_bytes > 0
+    clock.advance(0.25)
+    refusals.take_count(ALICE)
+    assert refusals.size_bytes == 0
