@@ -57,9 +57,6 @@ from fraiseql_guard.telemetry.recorder import RequestRecorder
 if TYPE_CHECKING:
     from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 
-if TYPE_CHECKING:
-    from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeHooks:

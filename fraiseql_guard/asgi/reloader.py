@@ -88,6 +88,8 @@ class RuntimeReloader:
             CLOSE_SOCKETS: self._close_sockets,
             DRAIN_SOCKETS: self._drain,
         }
+        self.components.fleet.control.begin()
+        self._known_commands = None  # the store's have not been read yet: those that it holds are older than we are
 
     def take(self, control: Overrides) -> None:
         """Take over a control set. Never raises: what cannot be used is logged, and changes nothing."""

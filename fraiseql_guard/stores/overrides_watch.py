@@ -90,6 +90,11 @@ class OverridesWatch:
         self.aclose = self._polling.aclose
         """Stop polling in the running event loop."""
 
+    def begin(self) -> None:
+        """Put those of ``beside`` in force, all at once and without the store: the first request meets them."""
+        if self._beside is not None:
+            self._announce(self._clock())
+
     async def refresh(self) -> None:
         """Look now. While the store does not answer, the last set stays in force."""
         found, first = None, False

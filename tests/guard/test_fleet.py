@@ -301,6 +301,28 @@ async def test_a_file_does_the_same_without_redis(guarded, tmp_path) -> None:
     assert await status(guard, DEEP) == 400
 
 
+async def test_the_first_request_meets_all_of_the_file(guarded, tmp_path) -> None:
+    path = tmp_path / "overrides.yml"
+    path.write_text("blocks: [{ip: 198.51.100.0/24}]\n")
+    blocking = guarded(overrides_file=path)
+    assert await status(blocking, client=("198.51.100.7", 1)) == 403
+    path.write_text("blocks: [{ip: 198.51.100.0/24}]\nmodes: [{protection: all, mode: monitor}]\n")
+    watching = guarded(overrides_file=path)
+    assert await status(watching, client=("198.51.100.7", 1)) == 200
+
+
+async def test_a_command_that_the_store_held_before_a_start_is_not_carried_out(guarded, tmp_path) -> None:
+    path = tmp_path / "overrides.yml"
+    path.write_text("modes: [{protection: all, mode: monitor}]\n")
+    guard = guarded(overrides_file=path)
+    await store_of(guard).overrides.put(command(CLEAR_CACHES))
+    assert await status(guard) == 200
+    await guard.heard()
+    assert guard.lines("guard.commanded") == []
+    await store_of(guard).overrides.put(command(CLEAR_CACHES))
+    assert await soon(lambda: len(guard.lines("guard.commanded")) == 1)
+
+
 # --- what the fleet knows of itself ----------------------------------------------------------------------------------
 
 
