@@ -73,7 +73,7 @@ STAGES: Final = (
     ),
     Stage(
         "Recent refusals",
-        "whether the caller was refused or blocked a moment ago",
+        "whether the caller was just refused or blocked",
         ("stores/refusals.py", "asgi/decisions.py"),
         ("403", "429"),
         guides=("limits", "sanctions"),
