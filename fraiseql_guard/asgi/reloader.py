@@ -111,12 +111,13 @@ class RuntimeReloader:
     def adopt(self, mount_options: MountOptions) -> None:
         """Take over options in which a schema was found late, or is known to be missing; nothing else may have changed.
 
-        SettingsError if the settings need one.
+        SettingsError if the settings need one; an override that does is ignored.
         """
         self._mount_options = mount_options
         documents = replace(self.components.documents, schema=schema_table(mount_options))
         self.components = replace(self.components, documents=documents)
-        self._put(self._built(self._switches.options))
+        _, runtime = self._usable(self._switches.options)
+        self._put(runtime)
 
     async def reset(self) -> None:
         """Forget what callers have brought about, in the store and in this process. StoreError if the store does not

@@ -47,13 +47,16 @@ async def test_the_first_callers_wait_for_the_one_flight(guard, server) -> None:
 
 
 async def test_the_keys_are_there_before_the_first_request(guard, server) -> None:
-    messages = asyncio.Queue()
-    task = asyncio.create_task(guard({"type": "lifespan"}, messages.get, messages.put))
+    told, said = asyncio.Queue(), asyncio.Queue()
+    task = asyncio.create_task(guard({"type": "lifespan"}, told.get, said.put))
+    await told.put({"type": "lifespan.startup"})
     await until(guard.guard.runtime.verifier.fingerprints)
     server.down = True
     assert (await graphql(guard, "{me{id}}", token=token())).status == 200
     assert server.requests == 1
+    await told.put({"type": "lifespan.shutdown"})
     await task
+    assert [said.get_nowait()["type"] for _ in range(2)] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 @pytest.fixture
