@@ -121,8 +121,9 @@ def _by_variable(arguments: str) -> StartedWorkers | None:
 
 
 def _by_siblings(proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str) -> StartedWorkers | None:
-    """Children of one parent that were forked from it, and so bear its command line, or spawned as this one was."""
-    own, forked = lines[0], all(line == lines[0] for line in lines)
+    """Children of one parent that were forked from it, and so bear its command line, or a title that tells them as
+    workers, or that were spawned as this one was."""
+    own, forked = lines[0], all(line == lines[0] for line in lines) or _entitled(lines[0], server)
     alike = 0
     for pid in _pids(proc):
         if _parent(proc, pid) == parent:
@@ -130,6 +131,12 @@ def _by_siblings(proc: Path, parent: int, lines: Sequence[Sequence[str]], server
             # Forked workers share the command line of their parent; spawned ones have one of multiprocessing's.
             alike += (forked and line == own) or (_SPAWNED in line and _SPAWNED in own)
     return StartedWorkers(alike, f"{alike} processes of {server}")
+
+
+def _entitled(line: Sequence[str], server: str) -> bool:
+    """Whether a server has called its process a worker in the place of the command line, as gunicorn does where the
+    package setproctitle is installed: ``gunicorn: worker [shop]``."""
+    return bool(line) and line[0].startswith(f"{server}: worker")
 
 
 def _workers_in(arguments: Sequence[str]) -> int | None:

@@ -73,7 +73,7 @@ class TestRealClients:
     def test_after_1000_a_client_connects_again_at_once(self, tmp_path: Path) -> None:
         with serving("uvicorn", CLOSING, tmp_path, {"SOCKET_APP_CLOSES": "unacknowledged:1000"}) as server:
             found = run("graphql-ws", server, seconds=1.0, stay=True)
-        assert len(found.connects) > 10
+        assert len(found.connects) > 2  # with its pauses between attempts there would be one in this second
 
     def test_the_codes_that_are_final_are_those_that_the_guard_knows(self) -> None:
         assert sockets.changed(fatal_codes()) == []

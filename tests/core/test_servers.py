@@ -94,6 +94,17 @@ def test_siblings_that_a_configuration_file_of_gunicorn_asked_for(tmp_path) -> N
     assert found == StartedWorkers(2, "2 processes of gunicorn")
 
 
+def test_siblings_that_gunicorn_has_given_titles(tmp_path) -> None:
+    worker = ["gunicorn: worker [shop:app]", "", ""]
+    processes = {
+        10: (1, ["gunicorn: master [shop:app]", ""]),
+        20: (10, worker),
+        21: (10, worker),
+        22: (10, ["sh"]),
+    }
+    assert asked(tmp_path, processes, modules=("gunicorn",)) == StartedWorkers(2, "2 processes of gunicorn")
+
+
 def test_siblings_of_something_else_are_no_workers(tmp_path) -> None:
     processes = {10: (1, ["sh"]), 20: (10, ["python", "a.py"]), 21: (10, ["python", "a.py"])}
     assert asked(tmp_path, processes) is None

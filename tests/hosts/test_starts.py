@@ -16,6 +16,7 @@ from tests.conftest import SECRET
 from tests.hosts.serving import client_of, lifespan
 from tests.hosts.table import IN_PROCESS, Host, loaded, parameters
 from tests.support.asgi import graphql, request
+from tests.support.waiting import until
 
 NO_STORE = "FRAISEQL_REDIS_URL is not set: "
 NO_KEY = "FRAISEQL_JWT_SECRET is not set, nor any other key: "
@@ -222,4 +223,4 @@ async def test_a_guard_among_litestars_middlewares_is_named(tmp_path: Path, monk
         429,
         429,
     ]
-    assert [sentence for sentence in sentences(log) if "Guard(Litestar(...))" in sentence]
+    await until(lambda: any("Guard(Litestar(...))" in sentence for sentence in sentences(log)))
