@@ -30,10 +30,6 @@ SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
 WAIT_LONGEST = (
     "tests/drills/test_drills.py",
     "tests/live/test_watching.py",
-    "tests/live/test_http_servers.py",
-    "tests/docs/test_walks.py",
-    "tests/examples/test_deploy_running.py",
-    "tests/live/test_proxies.py",
     "tests/live/test_runbooks_index.py",
     "tests/cli/test_actions.py",
     "tests/drills/test_commands.py",
@@ -49,6 +45,10 @@ WAIT_LONGEST = (
     "tests/telemetry/metrics/test_multiprocess.py",
     "tests/cli/test_looks.py",
     "tests/browser/test_console.py",
+    "tests/live/test_http_servers.py",
+    "tests/docs/test_walks.py",
+    "tests/examples/test_deploy_running.py",
+    "tests/live/test_proxies.py",
     "tests/guard/test_fleet.py",
     "tests/guard/test_innocent.py",
 )
