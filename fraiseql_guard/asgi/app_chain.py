@@ -26,9 +26,8 @@ def schema_of(app: Any) -> GraphQLSchema | None:
     schema = getattr(getattr(app, "state", None), "graphql_schema", None)
     if schema is None:
         return None
-    from graphql import (
-        GraphQLSchema,  # with an app that shows something there: a guard without a schema needs none of it
-    )
+    # With an app that shows something there: a guard without a schema needs none of graphql-core.
+    from graphql import GraphQLSchema
 
     return schema if isinstance(schema, GraphQLSchema) else None
 

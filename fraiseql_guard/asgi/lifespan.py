@@ -38,8 +38,10 @@ async def lead_lifespan(
         if takes_part:  # its start or its end has failed
             raise
         if not isinstance(error, _UNKNOWN_SCOPE):
+            # Its text is not repeated: that of an app's own start may hold the address of a database.
+            kind = type(error).__name__
             warn(
-                f"the app was not told of the start, for something inside the guard has raised {error!r}: if it has a "
+                f"the app was not told of the start, for something inside the guard has raised {kind}: if it has a "
                 "start of its own, that has not run. Let the lifespan through there"
             )
     while not takes_part:

@@ -171,7 +171,12 @@ class RuntimeReloader:
             tell(process.mode, protection, self.runtime.modes[protection] is Mode.MONITOR)
 
     def _usable(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, str], Runtime]:
-        """The overrides that can be used, and their runtime: all, or those that do not contradict earlier ones."""
+        """The overrides that can be used, and their runtime: all, or those that do not contradict earlier ones.
+
+        SettingsError if the settings themselves cannot be used.
+        """
+        if not wanted:
+            return wanted, self._built(wanted)
         try:
             return wanted, self._built(wanted)
         except SettingsError as error:

@@ -164,7 +164,7 @@ async def test_a_middleware_that_keeps_the_start_from_the_app_is_named(guarded: 
     async with lifespan(guard.guard):
         pass
     said = [line["context"]["detail"] for line in guard.lines("guard.configuration")]
-    assert [sentence for sentence in said if "has raised KeyError('path')" in sentence]
+    assert [sentence for sentence in said if "has raised KeyError: " in sentence]
 
 
 def bare_strawberry() -> Any:
