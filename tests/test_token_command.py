@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from fraiseql_guard.cli import app
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.identity import TokenVerifier
+from fraiseql_guard.identity.tokens import TokenVerifier
 from tests.support import keys
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"

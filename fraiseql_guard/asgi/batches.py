@@ -16,7 +16,6 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.http.envelope import is_json
-from fraiseql_guard.graphql.http.multipart import read_form
 from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
 _ARRAY: Final = re.compile(rb"[ \t\r\n]*+\[")
@@ -32,6 +31,8 @@ def batch_size(ctx: RequestContext, settings: Settings) -> int:
     if not body or ctx.method != "POST":
         return 0
     if ctx.upload:
+        from fraiseql_guard.graphql.http.multipart import read_form
+
         form = read_form(ctx.header(b"content-type"), body, settings.max_body_bytes)
         body = b"" if isinstance(form, Denial) else body[form.operations]
     if _ARRAY.match(body) is None:

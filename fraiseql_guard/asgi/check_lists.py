@@ -14,7 +14,6 @@ from fraiseql_guard.asgi.own_bodies import OwnBodies
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, first_in_force
 from fraiseql_guard.asgi.suggestions import without_suggestions
 from fraiseql_guard.checks.admin_access import AdminAccess
-from fraiseql_guard.checks.authentication import PublicOperations
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.http_request import HttpRequestForm
@@ -102,6 +101,8 @@ def body_checks(
     if Protection.QUERY_LIMITS in active:
         checks += [components.documents.blocked, MixedDocuments()]
     if Protection.AUTH in active and settings.public_root_fields:
+        from fraiseql_guard.checks.authentication import PublicOperations
+
         checks.append(PublicOperations(settings))
     # Memory, points, slots: what the operation would use up.
     if Protection.RATE_LIMIT in active:

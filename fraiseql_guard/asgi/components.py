@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from fraiseql_guard.asgi.async_authentication import IdentityHooks, IdentityParts, identity_parts
 from fraiseql_guard.asgi.body_budget import BufferBudget
 from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, counts, measures, mounted, schema_table
 from fraiseql_guard.asgi.mounts import MountPrefixes
@@ -44,7 +43,6 @@ from fraiseql_guard.operations.fleet.heartbeat import Facts, HeartbeatTask
 from fraiseql_guard.operations.fleet.live_report import LiveReport
 from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.credit import place_of
-from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.late_adjustments import LateAdjustments
 from fraiseql_guard.stores.overrides import Overrides
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
@@ -55,7 +53,9 @@ from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 if TYPE_CHECKING:
+    from fraiseql_guard.asgi.async_authentication import IdentityParts
     from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
+    from fraiseql_guard.stores.documents_watch import DocumentsWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +188,8 @@ def build_components(
 def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> IdentityParts | None:
     if not authenticates(mount_options):
         return None
+    from fraiseql_guard.asgi.async_authentication import IdentityHooks, identity_parts  # where there are keys
+
     return identity_parts(
         mount_options.settings,
         hooks=IdentityHooks(
@@ -223,6 +225,8 @@ def _documents(
     # Documents of the fleet count only where a setting says so.
     trusted = None
     if persisted is not None and settings.trusted_documents != "off":
+        from fraiseql_guard.stores.documents_watch import DocumentsWatch
+
         trusted = DocumentsWatch(store.documents, on_change=persisted.take, on_problem=recorder.warn)
     return DocumentParts(
         blocked=BlockedDocuments(clock=elapsed),
@@ -275,8 +279,7 @@ def _live_watch(
     hooks: RuntimeHooks,
     clock: Callable[[], float],
 ) -> LiveWatch:
-    user_status = None if identity is None else identity.user_status
-    watch = LiveWatch(live, blocks, user_status, runtime=hooks.runtime, clock=clock)
+    watch = LiveWatch(live, blocks, identity, runtime=hooks.runtime, clock=clock)
     live.watcher = fleet.control.heed = watch
     return watch
 

@@ -14,7 +14,6 @@ import orjson
 
 from fraiseql_guard.asgi.event_refusals import wants_events
 from fraiseql_guard.asgi.mount_options import MountOptions
-from fraiseql_guard.asgi.refusal_template import load_template
 from fraiseql_guard.asgi.replies import OwnAnswer, extensions_of, graphql_media_type
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
@@ -121,6 +120,8 @@ def own_bodies(mount_options: MountOptions, on_fault: Callable[[BaseException], 
                 f"{name_of('refusal_template_file')}={str(path)!r} and Guard(app, render_refusal=...) both give "
                 "refusals a body. Remove one of them"
             )
+        from fraiseql_guard.asgi.refusal_template import load_template
+
         render = load_template(path)
     return None if render is None else OwnBodies(render, on_fault=on_fault)
 

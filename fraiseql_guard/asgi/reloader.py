@@ -21,7 +21,6 @@ from fraiseql_guard.core.signals import ADMIN_RULES_FILE, WITH_MODE
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
 from fraiseql_guard.operations.operator.setting_overrides import SettingOverrides, setting_overrides
-from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.overrides import (
     CLEAR_CACHES,
     CLOSE_SOCKETS,
@@ -244,7 +243,7 @@ class RuntimeReloader:
         runtime = self.runtime
         return {
             "modes": {protection.value: mode.value for protection, mode in runtime.modes.items()},
-            "breaker_open": isinstance(runtime.store, FailoverStore) and runtime.store.breaker_open,
+            "breaker_open": runtime.store.breaker_open,
             "key_fingerprints": self._key_fingerprints(),
             "control_version": runtime.control.in_force.version,
             "in_flight": runtime.concurrency.at_work if runtime.concurrency is not None else None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,13 +34,15 @@ from fraiseql_guard.asgi.limit_headers import Header
 from fraiseql_guard.asgi.pipeline import run_checks
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.asgi.sockets.streams import StreamedAnswer
 from fraiseql_guard.asgi.timeout_policy import rule_of_time
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import OVERLOADED, QUERY_TIMEOUT, FailureReason
 from fraiseql_guard.telemetry.spans import active_span, span_in
+
+if TYPE_CHECKING:
+    from fraiseql_guard.asgi.sockets.streams import StreamedAnswer
 
 _FAILED: Final = 400
 
@@ -325,6 +327,8 @@ class RequestHandler:
         """The answer is streamed. Should that break, it keeps the deadline of any other."""
         ctx, runtime, body = self.ctx, self._runtime, self._body
         try:
+            from fraiseql_guard.asgi.sockets.streams import StreamedAnswer  # with the first stream
+
             stream = StreamedAnswer(runtime, ctx, answer, runner, self._send_raw, self._interrupt)
             self._stream, self._send_raw, self._editor = stream, stream.send, None
             stream.begin()

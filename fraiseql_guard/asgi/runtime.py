@@ -13,7 +13,6 @@ from starlette.types import ASGIApp, Scope
 from fraiseql_guard.asgi.accounts import Accounts
 from fraiseql_guard.asgi.actual_cost import CostHeader
 from fraiseql_guard.asgi.answer_editor import Edit
-from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.limit_headers import Disclosure
@@ -44,7 +43,6 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.limit_keys import LimitKeys
-from fraiseql_guard.identity.verifier import Verifier
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.database import DatabaseSignals
@@ -53,6 +51,8 @@ from fraiseql_guard.telemetry.process.health import Health
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 if TYPE_CHECKING:
+    from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
+    from fraiseql_guard.identity.verifier import Verifier
     from fraiseql_guard.operations.operator.interface import Operator
 
 T = TypeVar("T")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from fraiseql_guard.asgi.accounts import Accounts
 from fraiseql_guard.asgi.actual_cost import CostHeader
-from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_checks
 from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
@@ -32,11 +31,11 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.stores.blocked import BlockedAddresses
-from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.telemetry.process import Memory
 from fraiseql_guard.telemetry.process.health import Health
 
 if TYPE_CHECKING:
+    from fraiseql_guard.asgi.async_authentication import IdentityChecks
     from fraiseql_guard.operations.operator.alone import OwnKnowledge
     from fraiseql_guard.operations.operator.store_operator import StoreOperator
 
@@ -152,6 +151,8 @@ class _RuntimeBuilder:
         parts = self._components.identity
         if parts is None:
             return None
+        from fraiseql_guard.asgi.async_authentication import identity_checks  # where there are keys
+
         return identity_checks(parts, self._settings, blocked=self._blocked, modes=self._modes)
 
     def _checks_by_head(self) -> tuple[HeadCheck, ...]:
@@ -266,9 +267,12 @@ class _RuntimeBuilder:
     def _own_knowledge(self) -> OwnKnowledge | None:
         """What this worker knows while the store does not answer. None of a store in memory, which always answers."""
         store, fleet = self._components.store, self._components.fleet
-        if not isinstance(store, FailoverStore):
+        if self._mount_options.settings.redis_url is None:
             return None
         from fraiseql_guard.operations.operator.alone import OwnKnowledge
+        from fraiseql_guard.stores.failover import FailoverStore
+
+        assert isinstance(store, FailoverStore)  # noqa: S101 - what open_store puts in front of Redis
 
         return OwnKnowledge(
             heartbeat=fleet.heartbeat.heartbeat,

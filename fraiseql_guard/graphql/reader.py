@@ -21,8 +21,7 @@ from fraiseql_guard.graphql.documents.persisted import (
     without_static_limits,
 )
 from fraiseql_guard.graphql.http.envelope import Envelope, EnvelopeReader, UnreadableEnvelope
-from fraiseql_guard.graphql.http.media_types import JSON
-from fraiseql_guard.graphql.http.multipart import is_form, read_form
+from fraiseql_guard.graphql.http.media_types import JSON, is_form
 from fraiseql_guard.graphql.http.rewriting import rewrite_body, rewrite_query_string
 from fraiseql_guard.graphql.request_cache import LONGEST, RequestCache, SentRequest
 from fraiseql_guard.stores.documents import digest_of
@@ -150,6 +149,8 @@ class Reader:
         authenticated: bool,
         candidates: Candidates | None,
     ) -> RequestAnalysis:
+        from fraiseql_guard.graphql.http.multipart import read_form  # with the first upload
+
         # What is analyzed is the part with the operations; where it is rewritten, the other parts stay as they are.
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):

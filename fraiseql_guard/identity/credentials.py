@@ -12,9 +12,10 @@ from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity.cookies import cookie_values
 from fraiseql_guard.identity.page_origin import PREFLIGHTED, PageOrigin, is_own
 from fraiseql_guard.identity.query_tokens import as_header, query_tokens
-from fraiseql_guard.identity.verifier import API_KEY_SCHEME
 
 AUTHORIZATION: Final = b"authorization"
+API_KEY_SCHEME: Final = "apikey"
+"""Scheme of an API key that comes in a header of its own, in the form of an Authorization header."""
 _COOKIE: Final = b"cookie"
 _JUDGED_BY: Final = frozenset(
     {b"content-type", b"forwarded", b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host", b"x-forwarded-proto"}

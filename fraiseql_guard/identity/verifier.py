@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.identity.api_keys import API_KEY
+from fraiseql_guard.identity.credentials import API_KEY_SCHEME
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure, TokenVerifier, bearer_token
 
 if TYPE_CHECKING:
     from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
     from fraiseql_guard.identity.key_sources import KeyObserver
 
-API_KEY_SCHEME: Final = "apikey"
-"""Scheme of an API key that comes in a header of its own, in the form of an Authorization header."""
 _BEARER: Final = "bearer"
 _JOSE_BEGINNINGS: Final = ("ey", "ew", "e3")
 """How the Base64url of a JSON object begins: with ``{`` and a quote, white space or ``}``."""

@@ -15,7 +15,6 @@ from fraiseql_guard.core.extras import Extra, require
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.token_buckets import network_bucket
-from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, Observer, Store, StoreError
 from fraiseql_guard.stores.refusals import Refusals
@@ -27,7 +26,6 @@ __all__ = [
     "Adjustment",
     "AdmitRequest",
     "AdmitResult",
-    "FailoverStore",
     "MemoryStore",
     "Observer",
     "Refusals",
@@ -47,6 +45,8 @@ def open_store(settings: Settings, observer: Observer, *, clock: Clock = time.mo
     """
     if settings.redis_url is None:
         return MemoryStore(clock=clock)
+    from fraiseql_guard.stores.failover import FailoverStore  # where there is what can fail
+
     primary = open_redis(settings.redis_url, settings, timeout_seconds=settings.store_timeout_ms / 1000)
     return FailoverStore(primary, settings=settings, observer=observer, clock=clock)
 

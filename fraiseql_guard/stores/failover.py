@@ -119,7 +119,7 @@ class FailoverStore:
 
     @property
     def breaker_open(self) -> bool:
-        """Whether the store is given up for now."""
+        """Store.breaker_open."""
         return self._breaker.open_since is not None
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
@@ -57,6 +58,7 @@ class MemoryStore:
         self.refused_documents = MemoryRefusedDocuments(clock)
         self.lift_jobs = MemoryLiftJobs(clock)
         self.unreadable = UnreadableEntries()
+        self.breaker_open: Final = False
 
     @property
     def entries(self) -> Mapping[str, int]:

@@ -170,6 +170,12 @@ class Store(Protocol):
         ...
 
     @property
+    def breaker_open(self) -> bool:
+        """Whether the store is given up for now, so that the failure policy decides. Only a failover store gives one
+        up."""
+        ...
+
+    @property
     def unreadable(self) -> UnreadableEntries:
         """What of the store's entries this process left out, because none of ours wrote it."""
         ...

@@ -12,7 +12,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.translated import LENGTHS, embedded_ipv4, is_translated
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.identity import AddressResolver
+from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.networks import subject_of
 
 PUBLIC = ("203.0.113.7", "8.8.8.8", "1.2.3.4", "223.255.255.254")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.identity import AddressResolver
+from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.proxy_headers import by_name, only_proxies_send
 
 PUBLIC, PROXY = ("203.0.113.9", 50000), ("10.0.0.1", 50000)

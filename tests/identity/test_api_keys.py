@@ -19,11 +19,10 @@ from fraiseql_guard import ApiKey, SettingsError
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
-from fraiseql_guard.identity import TokenVerifier
 from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
 from fraiseql_guard.identity.api_keys import API_KEY_ISSUER, digest_of, may_be_key
 from fraiseql_guard.identity.api_keys_file import MAX_FILE_BYTES, ApiKeysFile, read_entries
-from fraiseql_guard.identity.tokens import TokenFailure
+from fraiseql_guard.identity.tokens import TokenFailure, TokenVerifier
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.conftest import SECRET
 from tests.support.properties import examples

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
-from fraiseql_guard.identity import TokenFailure, TokenVerifier
+from fraiseql_guard.identity.tokens import TokenFailure, TokenVerifier
 from fraiseql_guard.testing import ManualClock
 from tests.identity.by_hand import NOW, SECRET, sign
 

@@ -11,9 +11,9 @@ from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.identity import TokenFailure, TokenVerifier
 from fraiseql_guard.identity.key_material import pem_key
 from fraiseql_guard.identity.key_sources import ConfiguredKey, JwksFile
+from fraiseql_guard.identity.tokens import TokenFailure, TokenVerifier
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.identity.by_hand import as_bytes, encode, sign
 from tests.support import keys

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.identity import NetworkSet, listed
-from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, parse_address, subject_of
+from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, NetworkSet, listed, parse_address, subject_of
 
 NETWORKS = st.one_of(
     st.builds(lambda n, p: ipaddress.ip_network((n, p), strict=False), st.integers(0, 2**32 - 1), st.integers(0, 32)),

@@ -6,7 +6,7 @@ from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.identity import TokenFailure, TokenVerifier
+from fraiseql_guard.identity.tokens import TokenFailure, TokenVerifier
 from fraiseql_guard.testing import ManualClock, make_token
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

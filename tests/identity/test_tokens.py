@@ -6,8 +6,8 @@ from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
-from fraiseql_guard.identity import TokenFailure, TokenVerifier
 from fraiseql_guard.identity import tokens as module
+from fraiseql_guard.identity.tokens import TokenFailure, TokenVerifier
 from fraiseql_guard.testing import ManualClock
 from tests.identity.by_hand import CLAIMS, NEW, NOW, OLD, SECRET, changed, sign
 from tests.identity.test_jws import HEADERS, SHAPES

@@ -13,7 +13,8 @@ import pytest
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore
+from fraiseql_guard.stores import AdmitRequest, AdmitResult
+from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.redis.store import RedisStore
 from tests.support.redis_load import (
     ALICE,

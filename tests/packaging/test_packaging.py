@@ -57,9 +57,17 @@ NEVER_IMPORTED = (
     *("fraiseql_guard.operations.fleet.overrides_file", "fraiseql_guard.operations.fleet.rules_file"),
     *("fraiseql_guard.identity.keys", "fraiseql_guard.identity.key_material", "fraiseql_guard.identity.jwks_url"),
     *("fraiseql_guard.identity.api_keys_file", "fraiseql_guard.identity.api_key_verifier"),
+    *("fraiseql_guard.identity.tokens", "fraiseql_guard.identity.verifier", "fraiseql_guard.identity.user_status"),
+    *("fraiseql_guard.asgi.async_authentication", "fraiseql_guard.checks.authentication"),
     *("fraiseql_guard.graphql.cost.schema", "fraiseql_guard.core.yaml_reader"),
+    *("fraiseql_guard.graphql.documents.trusted", "fraiseql_guard.graphql.documents.manifests"),
+    *("fraiseql_guard.graphql.documents.registrations", "fraiseql_guard.stores.documents_watch"),
+    *("fraiseql_guard.stores.failover", "fraiseql_guard.stores.breaker", "fraiseql_guard.asgi.refusal_template"),
+    *("fraiseql_guard.graphql.http.multipart", "fraiseql_guard.asgi.sockets.streams"),
+    *("fraiseql_guard.asgi.sockets.conversation", "fraiseql_guard.asgi.sockets.other"),
 )
-"""Modules that a guard without keys, Redis, schema, operators and files does not use, and all inside of them."""
+"""Modules that a guard without keys, Redis, schema, operators, files, sockets and uploads does not use, and all inside
+of them."""
 
 
 # --- the archives ----------------------------------------------------------------------------------------------------

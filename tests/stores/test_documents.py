@@ -6,10 +6,11 @@ from hashlib import sha256
 import pytest
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.stores import FailoverStore, MemoryStore, StoreError
+from fraiseql_guard.stores import MemoryStore, StoreError
 from fraiseql_guard.stores import documents as bounds
 from fraiseql_guard.stores.documents import Adding, Listed, MemoryDocuments, TrustedDocument, batches
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
+from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.redis.namespace import Namespace
 from tests.stores.conftest import Bench, ask
 from tests.support.waiting import until

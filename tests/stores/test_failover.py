@@ -15,18 +15,10 @@ from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit, Rate
-from fraiseql_guard.stores import (
-    Adjustment,
-    AdmitRequest,
-    AdmitResult,
-    FailoverStore,
-    MemoryStore,
-    StoreError,
-    open_store,
-)
+from fraiseql_guard.stores import Adjustment, AdmitRequest, AdmitResult, MemoryStore, StoreError, open_store
 from fraiseql_guard.stores.breaker import FAILURES_TO_OPEN
 from fraiseql_guard.stores.documents import DocumentStore
-from fraiseql_guard.stores.failover import FAILOVER
+from fraiseql_guard.stores.failover import FAILOVER, FailoverStore
 from fraiseql_guard.stores.fleet import FleetStore
 from fraiseql_guard.stores.lift_jobs import LiftJobStore
 from fraiseql_guard.stores.limits import LimitStore

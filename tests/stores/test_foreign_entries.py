@@ -17,9 +17,10 @@ from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
 from fraiseql_guard.operations.operator.interface import Origin, Target
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
-from fraiseql_guard.stores import AdmitRequest, FailoverStore
+from fraiseql_guard.stores import AdmitRequest
 from fraiseql_guard.stores.documents import TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
+from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.recent_sanctions import RecentSanction

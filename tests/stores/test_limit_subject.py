@@ -11,7 +11,8 @@ from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Bucket, Burst, Charge, Limit, Rate, charges_of
-from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, MemoryStore, Refusals, StoreError
+from fraiseql_guard.stores import AdmitRequest, AdmitResult, MemoryStore, Refusals, StoreError
+from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.limits import OVERRIDE
 from fraiseql_guard.stores.protocol import Adjustment
 from fraiseql_guard.stores.redis.store import RedisStore

@@ -19,17 +19,17 @@ from fraiseql_guard.asgi.sockets.registry import (
     LiveConnections,
     by_operator,
 )
-from fraiseql_guard.asgi.sockets.standing_users import USER_ROUND_SECONDS, KeyRotation, UserRounds
 from fraiseql_guard.asgi.sockets.token_expiry import TokenExpiry
 from fraiseql_guard.checks.blocks import OperatorBlocks
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.core.parsing import Network
 from fraiseql_guard.core.sanction import Sanction
-from fraiseql_guard.identity.user_status import UserStatusCheck
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.stores.recent_sanctions import RecentSanction
 
 if TYPE_CHECKING:
+    from fraiseql_guard.asgi.async_authentication import IdentityParts
+    from fraiseql_guard.asgi.sockets.standing_users import KeyRotation, UserRounds
     from fraiseql_guard.operations.operator.closing_order import ClosingOrder
 
 T = TypeVar("T")
@@ -44,26 +44,36 @@ _PART: Final = "sockets"
 class LiveWatch:
     """Watches the live connections of one process, with one task, which runs only while something lives.
 
-    ``runtime`` returns the one in force, ``blocks`` are the operators' of networks, ``user_status`` asks the app.
-    ``clock`` counts seconds.
+    ``runtime`` returns the one in force, ``blocks`` are the operators' of networks, ``identity`` is what tells who is
+    asking. ``clock`` counts seconds.
     """
 
     def __init__(
         self,
         live: LiveConnections,
         blocks: OperatorBlocks,
-        user_status: UserStatusCheck | None,
+        identity: IdentityParts | None,
         *,
         runtime: Callable[[], Runtime],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._blocks, self._runtime = live, blocks, runtime
         self._expiry = TokenExpiry(runtime)
-        self._keys = KeyRotation(live, runtime)
-        self._users: UserRounds | None = (user_status or None) and UserRounds(
-            live, user_status, runtime, clock=clock, round_seconds=USER_ROUND_SECONDS
-        )
+        self._keys: KeyRotation | None = None
+        self._users: UserRounds | None = None
+        if identity is not None:
+            self._watch_users(identity, clock)
         self._task: LoopTask[None] = LoopTask(self._watch)
+
+    def _watch_users(self, identity: IdentityParts, clock: Callable[[], float]) -> None:
+        """Where callers can be users, these may lose what made them one."""
+        from fraiseql_guard.asgi.sockets.standing_users import USER_ROUND_SECONDS, KeyRotation, UserRounds
+
+        self._keys = KeyRotation(self._live, self._runtime)
+        if identity.user_status is not None:
+            self._users = UserRounds(
+                self._live, identity.user_status, self._runtime, clock=clock, round_seconds=USER_ROUND_SECONDS
+            )
 
     # --- what lives ---------------------------------------------------------------------------------------------------
 
@@ -79,7 +89,8 @@ class LiveWatch:
 
     def _add(self, connection: LiveConnection) -> None:
         if not self._task.running:
-            self._keys.begin()
+            if self._keys is not None:
+                self._keys.begin()
             self._task.ensure_running()
         self._expiry.watch(connection)
         if self._users is not None:
@@ -132,8 +143,10 @@ class LiveWatch:
 
     async def _watch(self) -> None:
         while len(self._live):
-            await asyncio.sleep(_BUSY_PAUSE_SECONDS if self._keys.waiting else _PAUSE_SECONDS)
-            self._guarded(self._keys.step)
+            busy = self._keys is not None and self._keys.waiting
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS if busy else _PAUSE_SECONDS)
+            if self._keys is not None:
+                self._guarded(self._keys.step)
             if self._users is not None:
                 try:
                     await self._users.step()

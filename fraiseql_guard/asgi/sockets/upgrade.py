@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,13 +19,15 @@ from fraiseql_guard.asgi.finish import record_outcome, refusal, tell_outside, wi
 from fraiseql_guard.asgi.pipeline import check_upgrade
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets import dialects
-from fraiseql_guard.asgi.sockets.conversation import Conversation, RuntimeHolder
-from fraiseql_guard.asgi.sockets.other import OtherSocket
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import SUBPROTOCOL_NOT_ACCEPTED
+
+if TYPE_CHECKING:
+    from fraiseql_guard.asgi.sockets.conversation import Conversation, RuntimeHolder
+    from fraiseql_guard.asgi.sockets.other import OtherSocket
 
 _HTTP_ANSWER: Final = "websocket.http.response"
 _POLICY_VIOLATION: Final = 1008
@@ -129,8 +131,13 @@ class Upgrade:
         if runtime.neighbours.active:
             self._scope = runtime.tell(runtime.neighbours.hand_down, self._scope, ctx) or self._scope
         dispatcher, scope, send = self._dispatcher, self._scope, self._watched_send
+        # What follows a socket is loaded with the first one: most guards never see any.
         if dialect is None:
+            from fraiseql_guard.asgi.sockets.other import OtherSocket
+
             return OtherSocket(dispatcher, app, scope, receive, send, ctx)
+        from fraiseql_guard.asgi.sockets.conversation import Conversation
+
         return Conversation(dispatcher, app, scope, receive, send, ctx, dialect)
 
     def _watched_send(self, message: Message) -> Awaitable[None]:

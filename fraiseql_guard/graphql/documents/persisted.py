@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.denials import malformed
-from fraiseql_guard.graphql.documents.registrations import Registrations
-from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
 from fraiseql_guard.graphql.http.envelope import GENERAL_NAME, Envelope
 from fraiseql_guard.stores.documents import TrustedDocument
+
+if TYPE_CHECKING:
+    from fraiseql_guard.graphql.documents.registrations import Registrations
+    from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
 
 _FOUND_BY_PROTOCOL: Final = 200
 """Status with which Apollo's clients expect PersistedQueryNotFound: with another they stop sending hashes."""
@@ -64,14 +66,20 @@ class PersistedQueries:
         _check_settings(settings)
         self.required: Final = settings.trusted_documents == "require"
         self._trusted: TrustedDocuments | None = None
+        self._registered: Registrations | None = None
         if settings.trusted_documents != "off":
+            from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
+
             self._trusted = TrustedDocuments(
                 settings.trusted_documents_file,
                 awaits_store=settings.redis_url is not None,
                 clock=clock,
                 on_problem=on_problem,
             )
-        self._registered = Registrations(clock=clock) if settings.apq else None
+        if settings.apq:
+            from fraiseql_guard.graphql.documents.registrations import Registrations
+
+            self._registered = Registrations(clock=clock)
 
     @property
     def size_bytes(self) -> int:

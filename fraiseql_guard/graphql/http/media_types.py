@@ -14,6 +14,7 @@ from typing import Final
 JSON: Final = "application/json"
 GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
 EVENTS: Final = "text/event-stream"
+FORM: Final = "multipart/form-data"
 
 _WORD: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]++"  # a token
 _QUOTED: Final = r"\"((?:[^\"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+)\""
@@ -35,6 +36,11 @@ class MediaType:
 
     name: str
     parameters: Parameters
+
+
+def is_form(content_type: str) -> bool:
+    """Whether a Content-Type is that of a multipart form."""
+    return content_type.partition(";")[0].strip(" \t").lower() == FORM
 
 
 def read_media_type(text: str) -> MediaType | None:

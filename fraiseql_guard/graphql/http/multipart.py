@@ -21,7 +21,6 @@ from fraiseql_guard.graphql.denials import malformed
 from fraiseql_guard.graphql.http.media_types import Parameters, read_media_type
 from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
-_FORM: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'()+_,./:=?]{1,70}", re.ASCII)
 _PLAIN_BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'+_.]++", re.ASCII)
 _DISPOSITION: Final = re.compile(
@@ -63,11 +62,6 @@ class MultipartForm:
     """Where the JSON of the operations stands in a body whose other parts are in order."""
 
     operations: slice
-
-
-def is_form(content_type: str) -> bool:
-    """Whether a Content-Type is that of a multipart form."""
-    return content_type.partition(";")[0].strip(" \t").lower() == _FORM
 
 
 def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> MultipartForm | Denial:

@@ -60,6 +60,7 @@ class RedisStore:
         self._clustered = self._client.clustered
         self._two_slots = TwoSlots(self._evaluate, self.adjust, scripts["admit"].sha, keys.names)
         self.unreadable = keys.unreadable
+        self.breaker_open: Final = False
         self.sanctions = RedisSanctions(keys)
         self.limits = RedisLimits(keys)
         self.overrides = RedisOverrides(keys)

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.process.fact_sources import POOL, Facts, FactSources
 from fraiseql_guard.telemetry.process.memory import Memory
@@ -132,13 +131,12 @@ class Health:
             return None
         answers = await _answers(store)
         # A breaker may be open although Redis answers again: until its probe closes it, requests go without.
-        given_up = isinstance(store, FailoverStore) and store.breaker_open
-        if given_up or not answers:
+        if store.breaker_open or not answers:
             # Under the policy closed every request is refused: other processes may still reach Redis.
             closed = self._settings.on_store_failure == "closed"
             decides = "requests are refused" if closed else "the failure policy decides"
             findings.append((State.CRITICAL if closed else State.DEGRADED, f"Redis does not answer: {decides}"))
-        return {"answers": answers, "breaker_open": given_up}
+        return {"answers": answers, "breaker_open": store.breaker_open}
 
 
 async def _answers(store: Store) -> bool:

@@ -251,7 +251,7 @@ class Users:
 
 @pytest.fixture
 async def users(guarded: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Users, Any]]:
-    monkeypatch.setattr("fraiseql_guard.asgi.sockets.live_watch.USER_ROUND_SECONDS", 1.0)
+    monkeypatch.setattr("fraiseql_guard.asgi.sockets.standing_users.USER_ROUND_SECONDS", 1.0)
     asked = Users()
     guard = guarded(OpeningApp(), jwt_secret=SECRET, auth_required=False, user_status=asked)
     yield asked, guard

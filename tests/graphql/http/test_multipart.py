@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.graphql.http.multipart import MultipartForm, is_form, read_form
+from fraiseql_guard.graphql.http.media_types import is_form
+from fraiseql_guard.graphql.http.multipart import MultipartForm, read_form
 from tests.graphql.requests import body, reader, refusal
 from tests.guard.test_uploads import CHANGE, GOOD, form, mapped, operations, part
 
