@@ -27,6 +27,8 @@ BENCHMARKS = {
     "left of them in the end (nothing); --seconds 60 for a minute",
     "sockets": "CPU per operation and event over a WebSocket, memory of 1,000 idle ones, p99 of events beside a client "
     "that does not read, the moment a silent client is ended; bare and guarded",
+    "start": "CPU, memory and modules of a new process that imports a guard, and of one that mounts it, beside Python, "
+    "graphql-core, FastAPI and Strawberry",
     "summary": "short runs of overhead, peers, hostile, flood, sockets and scale, and one table: under 20 minutes",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
     "tuning": "an hour of traffic made in a minute, in monitor mode, tuned and enforced: ordinary users that are "
