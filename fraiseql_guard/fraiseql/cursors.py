@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from fraiseql_guard.core.request import current
-from fraiseql_guard.fraiseql.limits import send_limit
+from fraiseql_guard.fraiseql.limits import BoundedConnection, send_limit
+from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.database.signals import show_outside, was_stopped
 
-if TYPE_CHECKING:
-    from fraiseql_guard.fraiseql.pool import Checkout
+
+class CursorCheckout(BoundedConnection, Protocol):
+    """What a cursor asks of the checkout that has its connection (pool.Checkout)."""
+
+    limit_seconds: float | None
+    replaced: object
+    signals: DatabaseSignals
+
+    def due(self, query: Any) -> float | None:
+        """The limit in seconds that has to be set before ``query``, if any."""
+        ...
 
 
 class _Bounded:
     """Mixed into a cursor class: sets the limit that is due before it executes a statement."""
 
-    checkout: Checkout
+    checkout: CursorCheckout
 
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
         plain, checkout = super().execute, self.checkout  # type: ignore[misc]
@@ -35,7 +45,7 @@ class _Bounded:
 class _Timed:
     """The same, and records each statement with its duration."""
 
-    checkout: Checkout
+    checkout: CursorCheckout
 
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
         plain, checkout, ctx = super().execute, self.checkout, current()  # type: ignore[misc]
