@@ -49,6 +49,7 @@ def guarded(redis_url: str, limit: str) -> Any:
     return Guard(
         app,
         redis_url=redis_url,
+        store_timeout_ms=10_000,  # a slow moment must not have the process decide alone, from buckets that are full
         rate_limit_default=limit,
         rate_limit_authenticated=PLENTY,
         rate_limit_burst=0,

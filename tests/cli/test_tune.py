@@ -198,9 +198,10 @@ def test_the_running_workers_are_asked_and_changed(fleet, operator):
 
     def known():
         found = operator("tune", "--json").json
-        return (found["requests"] > 1_000 and found["callers"] >= 12) or found["requests"]
+        enough = found["requests"] > 1_000 and found["callers"] >= 12
+        return (enough and "FRAISEQL_MAX_QUERY_DEPTH" in found["values"]) or found
 
-    eventually(known, "the workers should tell of more than 1,000 requests")
+    eventually(known, "the workers should tell of more than 1,000 requests, and a depth follow from them")
     found = operator("tune", "--json").json
     depth = found["values"]["FRAISEQL_MAX_QUERY_DEPTH"]
     assert int(depth) < 10

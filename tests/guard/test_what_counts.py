@@ -20,7 +20,7 @@ from tests.support.asgi import Connection, EchoApp, Reply, graphql, request
 from tests.support.nesting import Between
 from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import turns, until
 
 FIVE = {"rate_limit_default": "5/hour", "rate_limit_burst": 0}
 FAILURES = {**FIVE, "rate_limit_count": "failures"}
@@ -472,7 +472,7 @@ def test_points_are_neither_made_nor_lost(operations: list[tuple[int, int | None
         before = 100
         for app.cost, app.refund, app.after, app.fails in operations:
             reply = await graphql(guard, TEN)
-            await asyncio.sleep(0.002)
+            await turns()  # what is made after the answer
             app.cost = app.refund = None
             look: Reply = await graphql(guard, "{me}")
             if look.status != 200:

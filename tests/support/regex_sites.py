@@ -50,7 +50,7 @@ class Site:
     def pattern(self) -> re.Pattern[Any]:
         """The pattern, from what the module's own names say. NameError if a function's own names take part."""
         names = vars(importlib.import_module(self.module))
-        given = [eval(compile(ast.Expression(each), self.module, "eval"), names) for each in self.arguments]
+        given = [eval(compile(ast.Expression(each), f"<{self.module}>", "eval"), names) for each in self.arguments]
         return re.compile(*given)
 
     def uses(self) -> set[str]:

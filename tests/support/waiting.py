@@ -31,3 +31,9 @@ def until_now(true: Callable[[], object], *, pause_seconds: float = 0.02, second
     while not true():
         assert time.monotonic() < ends_at, "it never came true"
         time.sleep(pause_seconds)
+
+
+async def turns(count: int = 100) -> None:
+    """Let the event loop run all that waits for no clock and no other process, however slow the machine is."""
+    for _ in range(count):
+        await asyncio.sleep(0)
