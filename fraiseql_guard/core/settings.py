@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fraiseql_guard.core import cost_forms, key_forms, limit_key, network_forms, parsing, rule_forms
 from fraiseql_guard.core.clocks import Clock
-from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.fraiseql_variables import DATABASE_FILE_VARIABLE, FRAISEQL_VARIABLES
 from fraiseql_guard.core.limit_key import RateLimitKey
 from fraiseql_guard.core.rules import Rules
 from fraiseql_guard.core.sanction import Escalation
@@ -875,4 +875,4 @@ POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Sentences about variables that look like ours and that are not read."""
-    return unknown_variables(VARIABLES, FRAISEQL_VARIABLES, environ)
+    return unknown_variables(VARIABLES, {*FRAISEQL_VARIABLES, DATABASE_FILE_VARIABLE}, environ)

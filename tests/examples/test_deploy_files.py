@@ -13,9 +13,7 @@ import pytest
 import yaml
 
 from fraiseql_guard import Guard
-from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
-from fraiseql_guard.core.settings import VARIABLES, Settings
-from fraiseql_guard.core.variables import unknown_variables
+from fraiseql_guard.core.settings import VARIABLES, Settings, warnings
 from fraiseql_guard.operations.runbooks.chosen_labels import parse_by
 from fraiseql_guard.operations.runbooks.dashboard import render_dashboard
 from fraiseql_guard.operations.runbooks.render import Choices, prometheus_rule, rule_files
@@ -356,7 +354,7 @@ def test_the_guard_accepts_the_variables(way: str, composed: dict[str, Any], tmp
     settings = Settings.load(here)
     assert settings.mode == ("enforce" if way == "everything-values.yaml" else "monitor")
     assert settings.jwt_secret is not None
-    assert unknown_variables(VARIABLES, FRAISEQL_VARIABLES, here) == []
+    assert warnings(here) == []
     # Several workers share their metrics, in a folder below one that can be written to.
     assert environment["PROMETHEUS_MULTIPROC_DIR"] == "/run/blog/metrics"
     # Keys in Redis begin with what the Redis user may touch.
