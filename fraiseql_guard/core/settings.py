@@ -190,7 +190,7 @@ class Settings:
     rate_limit_not_modified: str = setting(
         ValueForm(parsing.choice("count", "refund"), "count or refund", "refund"),
         "count",
-        "Whether an answer 304 (Not Modified) counts, or gives its request the tokens back.",
+        "What an answer 304 (Not Modified) does: count, or refund: give its request the tokens back.",
         changeable=True,
     )
     rate_limit_headers: tuple[str, ...] = setting(
@@ -271,7 +271,8 @@ class Settings:
     on_store_failure: str = setting(
         ValueForm(parsing.choice("local", "open", "closed"), "local, open or closed", "local"),
         "local",
-        "Without the store: local buckets at a worker's share of each limit, admit everything, or refuse with 503.",
+        "Without the store: local counts in each worker, at its share of each limit; open admits everything; closed "
+        "refuses with 503.",
     )
     store_timeout_ms: int = setting(
         ValueForm(parsing.integer(1, 10_000), "milliseconds from 1 to 10000", "50"), "50", "Longest wait for the store."
@@ -279,7 +280,7 @@ class Settings:
 
     # authentication
     jwt_secret: Secret | None = setting(
-        JWT_SECRET, None, "Key that tokens are signed with (HMAC).", name="FRAISEQL_JWT_SECRET"
+        JWT_SECRET, None, "Key that tokens are signed with (HMAC), of 32 bytes or more.", name="FRAISEQL_JWT_SECRET"
     )
     jwt_secret_old: Secret | None = setting(
         JWT_SECRET, None, "Previous key, still accepted during a rotation.", name="FRAISEQL_JWT_SECRET_OLD"
@@ -459,7 +460,8 @@ class Settings:
     introspection: str | None = setting(
         ValueForm(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
         None,
-        "Who may introspect; unset: all callers in development, else none.",
+        "Who may introspect: allow (all callers), authenticated (verified users) or deny; unset: allow in development, "
+        "else deny.",
         changeable=True,
     )
     introspection_max_list_depth: int = setting(
@@ -661,7 +663,8 @@ class Settings:
     admin_tokens: Secret | None = setting(
         ADMIN_TOKENS,
         None,
-        "Tokens of the operator's HTTP API, by actor. Without tokens and scope the path belongs to the app.",
+        "Tokens of the operator's HTTP API, by actor: name=token, each of 32 bytes or more. Without tokens and scope "
+        "the path belongs to the app.",
     )
     admin_scope: str | None = setting(
         ValueForm(parsing.scope, "the name of a scope", "guard:operate"),
@@ -697,7 +700,7 @@ class Settings:
     metrics_token: Secret | None = setting(
         TOKEN,
         None,
-        "Bearer token that may read the metrics from anywhere.",
+        "Bearer token that may read the metrics from anywhere, of 32 bytes or more.",
     )
     health_path: str = setting(
         ValueForm(parsing.path, "a path that begins with /", "/health/detailed"),
@@ -727,8 +730,8 @@ class Settings:
     access_log: str = setting(
         ValueForm(parsing.choice("all", "sampled", "off"), "all, sampled or off", "sampled"),
         "all",
-        "Lines about answered requests (http.request): all; those that failed or took a second, and a tenth of the "
-        "rest; or none.",
+        "Lines about answered requests (http.request): all; sampled: those that failed or took a second, and a tenth "
+        "of the rest; or off.",
     )
     log_measures: bool = setting(
         SWITCH,
