@@ -20,7 +20,9 @@ class Worker(UvicornWorker):
         "lifespan": "on",  # a start that fails ends the worker
         "ws_max_size": 262_144,  # in bytes; twice FRAISEQL_GUARD_MAX_MESSAGE_BYTES
         "ws_max_queue": 4,
-        "timeout_graceful_shutdown": 35,  # a worker that is recycled waits no longer for its streams
+        # How long a worker that ends waits for its streams: longer than FRAISEQL_QUERY_TIMEOUT, and shorter than
+        # graceful_timeout, so that it has ended in order before gunicorn kills it.
+        "timeout_graceful_shutdown": 33,
     }
 
 

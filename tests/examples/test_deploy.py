@@ -165,9 +165,11 @@ def test_gunicorn_starts_without_a_folder_for_metrics(monkeypatch):
 
 def test_gunicorn_s_workers_are_bounded_as_uvicorn_is_by_the_line_of_the_page(monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
-    options = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))["Worker"].CONFIG_KWARGS
+    found = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
+    options = found["Worker"].CONFIG_KWARGS
     (line,) = (block for block in blocks("docs/servers.md", "sh") if block.startswith("uvicorn "))
-    for option in ("lifespan", "ws-max-size", "ws-max-queue", "timeout-graceful-shutdown"):
+    assert Settings.load({}).query_timeout < options["timeout_graceful_shutdown"] < found["graceful_timeout"]
+    for option in ("lifespan", "ws-max-size", "ws-max-queue"):
         assert f" --{option} {options[option.replace('-', '_')]} " in f"{line.strip()} "
 
 

@@ -136,6 +136,14 @@ def test_secrets_are_never_committed() -> None:
     assert "secrets/" in (DEPLOY / ".gitignore").read_text(encoding="utf-8").splitlines()
 
 
+def test_secrets_end_without_a_line_end(tmp_path: Path) -> None:
+    """The Prometheus Operator hands the metrics' token on as it stands: with a line end no scrape succeeds."""
+    made = {path.name: path.read_bytes() for path in make_secrets(tmp_path / "secrets").iterdir()}
+    of_lines = {"admin_tokens", "redis_users.acl"}
+    assert {name for name, text in made.items() if text.endswith(b"\n")} == of_lines
+    assert all(b"\n" not in text for name, text in made.items() if name not in of_lines)
+
+
 def test_secrets_are_made_once_and_stay(tmp_path: Path) -> None:
     folder = make_secrets(tmp_path / "secrets")
     before = {path.name: path.read_text() for path in folder.iterdir()}
