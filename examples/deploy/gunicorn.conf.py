@@ -49,7 +49,7 @@ def on_starting(server):  # noqa: ANN001, ANN201, ARG001 - gunicorn's hooks
         return  # one worker needs no folder; with several the guard's log says what is missing
     Path(metrics).mkdir(parents=True, exist_ok=True)
     # No more than these, should the variable name a folder that holds something else.
-    for pattern in ("*.db", "*.alive", "*.tmp"):
+    for pattern in ("*.db", "*.alive", "*.tmp", "*.lock"):
         for left in Path(metrics).glob(pattern):
             left.unlink()
 

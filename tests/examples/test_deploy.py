@@ -146,7 +146,7 @@ def test_gunicorn_s_configuration_is_python_of_settings_that_it_knows(monkeypatc
         "forwarded_allow_ips", "control_socket_disable", "on_starting", "child_exit",
     }  # fmt: skip
     (tmp_path / "metrics").mkdir()
-    for name in ("counter_1.db", "worker_1.alive", "folded.tmp", "a-file-of-somewhere-else"):
+    for name in ("counter_1.db", "worker_1.alive", "folded.tmp", "folding.lock", "a-file-of-somewhere-else"):
         (tmp_path / "metrics" / name).write_text("of another start")
     # The folder itself stays: it may be where a volume is mounted.
     before = (tmp_path / "metrics").stat().st_ino
