@@ -90,7 +90,9 @@ class Settings:
         "",
         "Origins whose pages may read our refusals (CORS headers), and whose preflights cost nothing.",
     )
-    workers: int | None = setting(COUNT, None, "Worker processes on this store, as long as Redis cannot tell.")
+    workers: int | None = setting(
+        COUNT, None, "Worker processes on this store, of all hosts together, as long as Redis cannot tell."
+    )
     overrides_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/etc/fraiseql/overrides.yml"),
         None,
@@ -808,7 +810,13 @@ class Settings:
     @property
     def worker_count(self) -> int:
         """Processes that share the limits: the setting, else WEB_CONCURRENCY (uvicorn, gunicorn), else 1."""
-        if self.workers is not None:
+        return self.host_worker_count if self.workers is None else self.workers
+
+    @property
+    def host_worker_count(self) -> int:
+        """Those that share a ``/metrics`` page. On a Redis the setting counts the workers of all hosts: it says nothing
+        about this one."""
+        if self.workers is not None and self.redis_url is None:
             return self.workers
         concurrency = os.environ.get("WEB_CONCURRENCY", "")
         return max(1, int(concurrency)) if concurrency.isascii() and concurrency.isdigit() else 1
