@@ -8,7 +8,7 @@ import pytest
 
 from fraiseql_guard import Guard
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.fraiseql_variables import DATABASE_FILE_VARIABLE, FRAISEQL_VARIABLES
 from fraiseql_guard.core.settings import VARIABLES
 from tools.docs import FILES, ROOT, rendered
 from tools.promql import PENDING
@@ -34,7 +34,7 @@ def test_an_option_is_its_variable_in_lower_case() -> None:
 def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     variables = {row.name for row in VARIABLES} | {f"{row.name}_FILE" for row in VARIABLES if row.form.secret}
-    variables |= FRAISEQL_VARIABLES
+    variables |= {*FRAISEQL_VARIABLES, DATABASE_FILE_VARIABLE}
     for name in re.findall(r"\bFRAISEQL_[A-Z_]*[A-Z]\b", text):
         assert name in variables, f"{page.name} names {name}"
     metrics = {metric.name for metric in (*signals.METRICS, *PENDING)}

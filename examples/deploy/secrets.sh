@@ -18,13 +18,14 @@ random() { # 32 bytes in hexadecimal digits, which need no encoding in a URL
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-make() { # NAME TEXT
-    [ -e "$folder/$1" ] || printf '%s\n' "$2" >"$folder/$1"
+make() { # NAME TEXT, without a line end: the Prometheus Operator would send one along with the token, and be refused
+    [ -e "$folder/$1" ] || printf '%s' "$2" >"$folder/$1"
 }
 
 make jwt_secret "$(random)"
 make metrics_token "$(random)"
-make admin_tokens "operator=$(random)"
+make admin_tokens "operator=$(random)
+" # one a line
 make grafana_password "$(random)"
 
 make postgres_password "$(random)"
@@ -37,4 +38,5 @@ make redis_url "redis://guard:$(cat "$folder/redis_password")@${REDIS_HOST:-redi
 hash=$(printf '%s' "$(cat "$folder/redis_password")" | sha256sum | cut -d ' ' -f 1)
 make redis_users.acl "user default off
 user health on nopass resetkeys resetchannels -@all +ping
-user guard on #$hash resetkeys ~blog:* resetchannels -@all +evalsha +eval +script|load +time +type +info +select +role +cluster|slots +asking +get +set +del +exists +expire +pexpire +pttl +incr +hget +hset +hdel +hgetall +hlen +hmget +hscan +lrange +lpush +rpush +lset +ltrim +zadd +zrem +zcard +zcount +zscan +zscore +zrange +zrangebyscore +zremrangebyscore"
+user guard on #$hash resetkeys ~blog:* resetchannels -@all +evalsha +eval +script|load +time +type +info +select +role +cluster|slots +asking +get +set +del +exists +expire +pexpire +pttl +incr +hget +hset +hdel +hgetall +hlen +hmget +hscan +lrange +lpush +rpush +lset +ltrim +zadd +zrem +zcard +zcount +zscan +zscore +zrange +zrangebyscore +zremrangebyscore
+"

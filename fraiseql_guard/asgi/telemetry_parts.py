@@ -36,7 +36,7 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
     """Make each part once. ``database`` tells the recorder from then on. SettingsError if the settings ask for what
     cannot be had."""
     settings, elapsed, now = mount_options.settings, mount_options.clocks.elapsed, mount_options.clocks.now
-    metrics = Metrics.of(mount_options.registry, workers=settings.worker_count, clock=elapsed)
+    metrics = Metrics.of(mount_options.registry, workers=settings.host_worker_count, clock=elapsed)
     # The recorder tells the traffic and the journal of every request and refusal.
     traffic, journal = TrafficStats(clock=elapsed), RefusalJournal(clock=now)
     usage = UsageWatch(clock=elapsed, now=now)

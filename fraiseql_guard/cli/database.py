@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
@@ -15,7 +16,7 @@ from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.fleet import known_status, name_of_worker
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.fraiseql_variables import DATABASE_FILE_VARIABLE, DATABASE_VARIABLE
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.operator.deps import OperatorDeps
@@ -82,9 +83,7 @@ def pool(url: UrlOption = None, as_json: JsonOption = False) -> None:
 def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answer:
     """The answer of PostgreSQL to a question. ValueError if there is none; no message shows the URL, which may hold a
     password."""
-    url = os.environ.get(DATABASE_VARIABLE, "")
-    if not url:
-        raise ValueError(f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name")
+    url, variable = _database_url()
     try:
         # FraiseQL and psycopg are no dependencies of the guard.
         import psycopg
@@ -97,7 +96,25 @@ def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -
     except psycopg.Error as error:
         # Only the first line: PostgreSQL's hints and details may repeat the query.
         first = str(error).partition("\n")[0]
-        raise ValueError(f"the database in {DATABASE_VARIABLE} does not answer: {printable(first)}") from None
+        raise ValueError(f"the database in {variable} does not answer: {printable(first)}") from None
+
+
+def _database_url() -> tuple[str, str]:
+    """The URL of the app's database, and the variable that it is from. ValueError if there is none, or its file cannot
+    be read."""
+    if url := os.environ.get(DATABASE_VARIABLE, "").strip():
+        return url, DATABASE_VARIABLE
+    path = os.environ.get(DATABASE_FILE_VARIABLE, "").strip()
+    if not path:
+        raise ValueError(
+            f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name, "
+            f"or {DATABASE_FILE_VARIABLE} to a file that holds it"
+        )
+    try:
+        return Path(path).read_text(encoding="utf-8").strip(), DATABASE_FILE_VARIABLE
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ValueError(f"{DATABASE_FILE_VARIABLE}={path!r} cannot be read: {cause}") from None
 
 
 async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) -> None:

@@ -45,7 +45,8 @@ def print_done(
     ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
     ended = done.details.get("connections_ended")
     open_ = f"; {ended:,} of its live connections ended there at once, others end within a second" if ended else ""
-    sentence = _sentence(f"{deed}{ends}{_met(done)}{open_}")
+    watched = f"; it {done.details['watched']}" if done.details.get("watched") else ""
+    sentence = _sentence(f"{deed}{ends}{_met(done)}{open_}{watched}")
     if undo is None:
         print_line(sentence)
     elif on_terminal():  # on a line of its own, to be copied

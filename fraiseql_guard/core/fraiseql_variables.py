@@ -24,3 +24,5 @@ FRAISEQL_VARIABLES: Final = frozenset(
 """FraiseQL 1.9's own variables: a warning about unknown variables leaves them out."""
 DATABASE_VARIABLE: Final = "FRAISEQL_DATABASE_URL"
 """The one of them that the command line reads."""
+DATABASE_FILE_VARIABLE: Final = f"{DATABASE_VARIABLE}_FILE"
+"""Names a file that holds it, for the command line alone: FraiseQL reads no such variable."""

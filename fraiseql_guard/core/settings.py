@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fraiseql_guard.core import cost_forms, key_forms, limit_key, network_forms, parsing, rule_forms
 from fraiseql_guard.core.clocks import Clock
-from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.fraiseql_variables import DATABASE_FILE_VARIABLE, FRAISEQL_VARIABLES
 from fraiseql_guard.core.limit_key import RateLimitKey
 from fraiseql_guard.core.rules import Rules
 from fraiseql_guard.core.sanction import Escalation
@@ -90,7 +90,9 @@ class Settings:
         "",
         "Origins whose pages may read our refusals (CORS headers), and whose preflights cost nothing.",
     )
-    workers: int | None = setting(COUNT, None, "Worker processes on this store, as long as Redis cannot tell.")
+    workers: int | None = setting(
+        COUNT, None, "Worker processes on this store, of all hosts together, as long as Redis cannot tell."
+    )
     overrides_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/etc/fraiseql/overrides.yml"),
         None,
@@ -190,7 +192,7 @@ class Settings:
     rate_limit_not_modified: str = setting(
         ValueForm(parsing.choice("count", "refund"), "count or refund", "refund"),
         "count",
-        "Whether an answer 304 (Not Modified) counts, or gives its request the tokens back.",
+        "What an answer 304 (Not Modified) does: count, or refund: give its request the tokens back.",
         changeable=True,
     )
     rate_limit_headers: tuple[str, ...] = setting(
@@ -271,7 +273,8 @@ class Settings:
     on_store_failure: str = setting(
         ValueForm(parsing.choice("local", "open", "closed"), "local, open or closed", "local"),
         "local",
-        "Without the store: local buckets at a worker's share of each limit, admit everything, or refuse with 503.",
+        "Without the store: local counts in each worker, at its share of each limit; open admits everything; closed "
+        "refuses with 503.",
     )
     store_timeout_ms: int = setting(
         ValueForm(parsing.integer(1, 10_000), "milliseconds from 1 to 10000", "50"), "50", "Longest wait for the store."
@@ -279,7 +282,7 @@ class Settings:
 
     # authentication
     jwt_secret: Secret | None = setting(
-        JWT_SECRET, None, "Key that tokens are signed with (HMAC).", name="FRAISEQL_JWT_SECRET"
+        JWT_SECRET, None, "Key that tokens are signed with (HMAC), of 32 bytes or more.", name="FRAISEQL_JWT_SECRET"
     )
     jwt_secret_old: Secret | None = setting(
         JWT_SECRET, None, "Previous key, still accepted during a rotation.", name="FRAISEQL_JWT_SECRET_OLD"
@@ -459,7 +462,8 @@ class Settings:
     introspection: str | None = setting(
         ValueForm(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
         None,
-        "Who may introspect; unset: all callers in development, else none.",
+        "Who may introspect: allow (all callers), authenticated (verified users) or deny; unset: allow in development, "
+        "else deny.",
         changeable=True,
     )
     introspection_max_list_depth: int = setting(
@@ -661,7 +665,8 @@ class Settings:
     admin_tokens: Secret | None = setting(
         ADMIN_TOKENS,
         None,
-        "Tokens of the operator's HTTP API, by actor. Without tokens and scope the path belongs to the app.",
+        "Tokens of the operator's HTTP API, by actor: name=token, each of 32 bytes or more. Without tokens and scope "
+        "the path belongs to the app.",
     )
     admin_scope: str | None = setting(
         ValueForm(parsing.scope, "the name of a scope", "guard:operate"),
@@ -697,7 +702,7 @@ class Settings:
     metrics_token: Secret | None = setting(
         TOKEN,
         None,
-        "Bearer token that may read the metrics from anywhere.",
+        "Bearer token that may read the metrics from anywhere, of 32 bytes or more.",
     )
     health_path: str = setting(
         ValueForm(parsing.path, "a path that begins with /", "/health/detailed"),
@@ -727,8 +732,8 @@ class Settings:
     access_log: str = setting(
         ValueForm(parsing.choice("all", "sampled", "off"), "all, sampled or off", "sampled"),
         "all",
-        "Lines about answered requests (http.request): all; those that failed or took a second, and a tenth of the "
-        "rest; or none.",
+        "Lines about answered requests (http.request): all; sampled: those that failed or took a second, and a tenth "
+        "of the rest; or off.",
     )
     log_measures: bool = setting(
         SWITCH,
@@ -805,7 +810,13 @@ class Settings:
     @property
     def worker_count(self) -> int:
         """Processes that share the limits: the setting, else WEB_CONCURRENCY (uvicorn, gunicorn), else 1."""
-        if self.workers is not None:
+        return self.host_worker_count if self.workers is None else self.workers
+
+    @property
+    def host_worker_count(self) -> int:
+        """Those that share a ``/metrics`` page. On a Redis the setting counts the workers of all hosts: it says nothing
+        about this one."""
+        if self.workers is not None and self.redis_url is None:
             return self.workers
         concurrency = os.environ.get("WEB_CONCURRENCY", "")
         return max(1, int(concurrency)) if concurrency.isascii() and concurrency.isdigit() else 1
@@ -875,4 +886,4 @@ POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
     """Sentences about variables that look like ours and that are not read."""
-    return unknown_variables(VARIABLES, FRAISEQL_VARIABLES, environ)
+    return unknown_variables(VARIABLES, {*FRAISEQL_VARIABLES, DATABASE_FILE_VARIABLE}, environ)

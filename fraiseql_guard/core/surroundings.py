@@ -88,9 +88,9 @@ def counting_apart(settings: Settings, environ: Mapping[str, str] | None = None)
     if around.get(MULTIPROCESS, "").strip():
         return None
     # The settings know best; else the server's processes tell.
-    if settings.worker_count > 1:
-        variable = name_of("workers") if settings.workers is not None else "WEB_CONCURRENCY"
-        known = f"{variable}={settings.worker_count}"
+    if settings.host_worker_count > 1:
+        by_setting = settings.workers is not None and settings.redis_url is None
+        known = f"{name_of('workers') if by_setting else 'WEB_CONCURRENCY'}={settings.host_worker_count}"
     elif (started := started_workers(around)) is not None:
         known = started.how
     else:

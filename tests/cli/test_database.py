@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
-from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.fraiseql_variables import DATABASE_FILE_VARIABLE, DATABASE_VARIABLE
+from fraiseql_guard.core.settings import name_of, warnings
 from fraiseql_guard.operations.operator.routes import BESIDE
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import SECRET, Operator
@@ -100,7 +100,25 @@ def test_every_worker_tells_how_full_its_pool_is(app) -> None:
 def test_without_a_database_one_line_says_what_to_set(command) -> None:
     ran = Operator({})(*command)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name\n"
+    assert ran.err == (
+        f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name, "
+        f"or {DATABASE_FILE_VARIABLE} to a file that holds it\n"
+    )
+
+
+def test_the_database_may_stand_in_a_file(app, tmp_path) -> None:
+    """As a container has it, whose secrets are files."""
+    _, operator = app
+    path = tmp_path / "fraiseql_database_url"
+    path.write_text(f"{operator.environment[DATABASE_VARIABLE]}\n")
+    from_file = Operator({DATABASE_FILE_VARIABLE: str(path)})
+    assert from_file("queries").err == "The app has nothing at work.\n"
+    assert warnings(from_file.environment) == []
+    path.write_text("postgresql://app:hunter2@127.0.0.1:1/blog")
+    assert from_file("queries").err.startswith(f"the database in {DATABASE_FILE_VARIABLE} does not answer: ")
+    path.unlink()
+    said = f"{DATABASE_FILE_VARIABLE}={str(path)!r} cannot be read: No such file or directory\n"
+    assert from_file("queries").err == said
 
 
 def test_a_database_that_does_not_answer_is_told_without_its_password() -> None:

@@ -6,6 +6,7 @@ import re
 import runpy
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fraiseql_guard.operations.explained_rule import RequestHead
 from fraiseql_guard.operations.fleet.rules_file import with_rules
 from fraiseql_guard.operations.runbooks.model import Runbook, Severity
 from fraiseql_guard.operations.runbooks.render import ALERTS, RECORDING_FILE, rule_files
+from tests.support.pages import blocks
 from tools.components import locate
 from tools.expressions import ROOT
 
@@ -138,15 +140,37 @@ def test_gunicorn_s_configuration_is_python_of_settings_that_it_knows(monkeypatc
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "metrics"))
     found = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
     settings = {name for name in found if name.islower() and not name.startswith("_")}
-    settings -= {"os", "shutil", "multiprocess"}
+    settings -= {"os", "multiprocess", "metrics"}
     assert settings == {
         "bind", "workers", "worker_class", "timeout", "graceful_timeout", "max_requests", "max_requests_jitter",
         "forwarded_allow_ips", "control_socket_disable", "on_starting", "child_exit",
     }  # fmt: skip
     (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics" / "counter_1.db").write_text("of another start")
+    for name in ("counter_1.db", "worker_1.alive", "folded.tmp", "folding.lock", "a-file-of-somewhere-else"):
+        (tmp_path / "metrics" / name).write_text("of another start")
+    # The folder itself stays: it may be where a volume is mounted.
+    before = (tmp_path / "metrics").stat().st_ino
     found["on_starting"](None)
-    assert list((tmp_path / "metrics").iterdir()) == []
+    assert (tmp_path / "metrics").stat().st_ino == before
+    assert [path.name for path in (tmp_path / "metrics").iterdir()] == ["a-file-of-somewhere-else"]
+
+
+def test_gunicorn_starts_without_a_folder_for_metrics(monkeypatch):
+    """One worker needs none; with several the guard itself says that it is missing."""
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    found = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
+    found["on_starting"](None)
+    found["child_exit"](None, SimpleNamespace(pid=1))
+
+
+def test_gunicorn_s_workers_are_bounded_as_uvicorn_is_by_the_line_of_the_page(monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "")
+    found = runpy.run_path(str(FOLDER / "gunicorn.conf.py"))
+    options = found["Worker"].CONFIG_KWARGS
+    (line,) = (block for block in blocks("docs/servers.md", "sh") if block.startswith("uvicorn "))
+    assert Settings.load({}).query_timeout < options["timeout_graceful_shutdown"] < found["graceful_timeout"]
+    for option in ("lifespan", "ws-max-size", "ws-max-queue"):
+        assert f" --{option} {options[option.replace('-', '_')]} " in f"{line.strip()} "
 
 
 def test_variables_that_are_named_exist():

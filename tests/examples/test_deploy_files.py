@@ -13,9 +13,7 @@ import pytest
 import yaml
 
 from fraiseql_guard import Guard
-from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
-from fraiseql_guard.core.settings import VARIABLES, Settings
-from fraiseql_guard.core.variables import unknown_variables
+from fraiseql_guard.core.settings import VARIABLES, Settings, warnings
 from fraiseql_guard.operations.runbooks.chosen_labels import parse_by
 from fraiseql_guard.operations.runbooks.dashboard import render_dashboard
 from fraiseql_guard.operations.runbooks.render import Choices, prometheus_rule, rule_files
@@ -136,6 +134,14 @@ def test_compose_has_no_secret_among_its_variables(composed: dict[str, Any]) -> 
 
 def test_secrets_are_never_committed() -> None:
     assert "secrets/" in (DEPLOY / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_secrets_end_without_a_line_end(tmp_path: Path) -> None:
+    """The Prometheus Operator hands the metrics' token on as it stands: with a line end no scrape succeeds."""
+    made = {path.name: path.read_bytes() for path in make_secrets(tmp_path / "secrets").iterdir()}
+    of_lines = {"admin_tokens", "redis_users.acl"}
+    assert {name for name, text in made.items() if text.endswith(b"\n")} == of_lines
+    assert all(b"\n" not in text for name, text in made.items() if name not in of_lines)
 
 
 def test_secrets_are_made_once_and_stay(tmp_path: Path) -> None:
@@ -356,7 +362,7 @@ def test_the_guard_accepts_the_variables(way: str, composed: dict[str, Any], tmp
     settings = Settings.load(here)
     assert settings.mode == ("enforce" if way == "everything-values.yaml" else "monitor")
     assert settings.jwt_secret is not None
-    assert unknown_variables(VARIABLES, FRAISEQL_VARIABLES, here) == []
+    assert warnings(here) == []
     # Several workers share their metrics, in a folder below one that can be written to.
     assert environment["PROMETHEUS_MULTIPROC_DIR"] == "/run/blog/metrics"
     # Keys in Redis begin with what the Redis user may touch.

@@ -19,9 +19,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app as command_line
+from fraiseql_guard.core.fraiseql_variables import DATABASE_FILE_VARIABLE
 from tests.docs.shell import commands
 from tests.support.deployed_app import DEPLOY
-from tests.support.deployments import CHART, make_secrets, ran
+from tests.support.deployments import CHART, make_secrets, ran, unit_environment
 from tests.support.pages import blocks
 from tests.support.sink import Sink
 from tools.components import locate as component
@@ -100,12 +101,26 @@ def test_the_files_of_the_unit_are_installed_where_it_expects_them(copy: Path, t
             here = re.sub(r"(?<= )/(opt|etc)", rf"{tmp_path}/\1", line.removeprefix("sudo "))
             ran("sh", "-ec", here, cwd=copy)
     installed = {path.name for path in (tmp_path / "opt/blog").iterdir()}
-    assert installed == {"blog.py", "gunicorn.conf.py", "requirements.txt"}
+    assert installed == {"blog.py", "gunicorn.conf.py", "requirements.txt", "blog-guard"}
     unit = (tmp_path / "etc/systemd/system/blog.service").read_text(encoding="utf-8")
     named = re.findall(r"(?:LoadCredential=\w+:|EnvironmentFile=)(/etc/\S+)", unit)
     assert len(named) == 6
     assert all((tmp_path / name.removeprefix("/")).is_file() for name in named)
     assert "@127.0.0.1:6379" in (tmp_path / "etc/blog/secrets/redis_url").read_text()
+    # The operator's command has the settings of the unit, secrets included.
+    command = tmp_path / "opt/blog/blog-guard"
+    command.write_text(re.sub(r"(?<=[ =])/(opt|etc)", rf"{tmp_path}/\1", command.read_text(encoding="utf-8")))
+    program = tmp_path / "opt/blog/venv/bin/fraiseql-guard"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@"\nenv | grep ^FRAISEQL_\n')
+    program.chmod(0o755)
+    words, *variables = ran(command, "block", "a b").splitlines()
+    assert words == "block a b"
+    told = dict(variable.split("=", 1) for variable in variables)
+    assert told[DATABASE_FILE_VARIABLE].endswith("/fraiseql_database_url")
+    for name, value in unit_environment().items():
+        if name.startswith("FRAISEQL_"):
+            assert Path(told[name]).is_file() if name.endswith("_FILE") else told[name] == value, name
 
 
 def test_the_unit_gets_its_packages_as_the_image_does() -> None:

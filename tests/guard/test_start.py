@@ -247,6 +247,7 @@ def test_each_contradiction_is_one_sentence_with_its_remedy(options, environ, wo
         ({}, {}),
         ({}, {"FORWARDED_ALLOW_IPS": "10.0.0.1,127.0.0.1"}),
         ({"workers": 4}, {"PROMETHEUS_MULTIPROC_DIR": "/run/metrics"}),
+        ({"workers": 16, "redis_url": "redis://127.0.0.1"}, {}),  # of all hosts: this one may have a single one
         ({"slow_query_seconds": 40, "mutation_timeout": 60}, {}),
         ({"slow_query_seconds": 30}, {}),
         ({"tiers": "pro=9/minute", "jwt_secret": "x" * 32}, {}),
@@ -261,6 +262,10 @@ def test_workers_of_uvicorn_and_gunicorn_count_as_well(monkeypatch) -> None:
     (sentence,) = warnings_of(Settings.load({}))
     assert sentence.startswith("WEB_CONCURRENCY=3 ")
     assert warnings_of(Settings.load({}), frozenset({Protection.RATE_LIMIT})) == []  # no metrics, nothing lost
+    fleet = Settings.load({}, workers=16, redis_url="redis://127.0.0.1")
+    (sentence,) = warnings_of(fleet)
+    assert sentence.startswith("WEB_CONCURRENCY=3 ")
+    assert (fleet.worker_count, fleet.host_worker_count) == (16, 3)
 
 
 def details(guard: Any) -> str:

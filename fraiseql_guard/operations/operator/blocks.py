@@ -16,7 +16,7 @@ from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import canonical_identifier, read_login
 from fraiseql_guard.identity.networks import subject_of
-from fraiseql_guard.operations.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
+from fraiseql_guard.operations.operator.dangers import Met, met_by_network, met_by_user, refuse_danger, watched_block
 from fraiseql_guard.operations.operator.deps import (
     OperatorDeps,
     duration_text,
@@ -53,12 +53,13 @@ CURSOR_PATTERN: Final = f"({_NETWORKS}[0-9]{{1,9}}|{STORE_CURSOR})"
 
 @dataclass(frozen=True, slots=True)
 class _Blocked:
-    """What a block met: recent requests that it would have refused, whether it held already for as long, and how many
-    live connections of this process it has ended."""
+    """What a block met: recent requests that it would have refused, whether it held already for as long, how many live
+    connections of this process it has ended, and what keeps it from refusing."""
 
     met: Met | None
     known: bool
     ended: int
+    watched: str
 
 
 class Blocks:
@@ -92,13 +93,18 @@ class Blocks:
         await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, **told})
         # What other workers end is not known yet: they look twice a second.
         more = f" {ended:,} of its live connections ended in this worker at once." if ended else ""
-        details = {"requests_seen": met.of} if met else {}
+        more += f" It {blocked.watched}." if blocked.watched else ""
+        details: dict[str, object] = {"requests_seen": met.of} if met else {}
+        if ended:
+            details["connections_ended"] = ended
+        if blocked.watched:
+            details["watched"] = blocked.watched
         return Done(
             message=f"{_upper(name_of(target))} is blocked for {duration_text(lasts)}.{more}",
             changed=not blocked.known,
             affected=0 if blocked.known else 1,
             would_have_met=met.requests if met else None,
-            details={**details, "connections_ended": ended} if ended else details,
+            details=details,
         )
 
     async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> _Blocked:
@@ -112,14 +118,15 @@ class Blocks:
             await deps.store.sanctions.impose(sanction)
         ended = deps.connections.sanction(sanction) if deps.connections is not None else 0
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
-        return _Blocked(met_by_user(beats, subject), known, ended)
+        return _Blocked(met_by_user(beats, subject), known, ended, watched_block(beats))
 
     async def _block_network(
         self, wanted: parsing.Network, lasts: float, reason: str, force: bool, actor: str, caller: str | None
     ) -> _Blocked:
         """Block a network. DangerousError without ``force`` where it would meet the wrong callers."""
         deps = self._deps
-        met, control = met_by_network(await deps.heartbeats(), wanted), await deps.control()
+        beats, control = await deps.heartbeats(), await deps.control()
+        met = met_by_network(beats, wanted)
         if not force:
             refuse_danger(deps, control, wanted, caller, met)
         held = [entry for known, entry in control.networks(OverrideKind.BLOCK) if known == wanted]
@@ -129,7 +136,8 @@ class Blocks:
                     await deps.store.overrides.delete(entry.kind, entry.key)
             await deps.store.overrides.put(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
         ended = deps.connections.block(wanted) if deps.connections is not None else 0
-        return _Blocked(met, any(entry.expires_in_seconds >= lasts for entry in held), ended)
+        known = any(entry.expires_in_seconds >= lasts for entry in held)
+        return _Blocked(met, known, ended, watched_block(beats))
 
     async def lift(self, target: Target, *, actor: str = "") -> Done:
         """Operator.lift."""

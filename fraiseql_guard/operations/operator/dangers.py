@@ -1,15 +1,18 @@
-"""Finds out which callers a block of a network would hit by mistake, and how many recent requests it would refuse."""
+"""Finds out which callers a block of a network would hit by mistake, how many recent requests a block would refuse, and
+whether workers only watch what it is to refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from fraiseql_guard.checks.sanctions import owner_of
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.callers import Subject
-from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.settings import Mode, name_of
+from fraiseql_guard.core.signals import PolicyName, Protection
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.operations.operator.deps import OperatorDeps, network_text
 from fraiseql_guard.operations.operator.interface import DangerousError
@@ -41,6 +44,31 @@ def met_by_user(beats: Sequence[Heartbeat], subject: Subject) -> Met | None:
     if not beats:
         return None
     return Met(sum(beat.seen.users.get(subject.name, 0) for beat in beats), sum(beat.seen.requests for beat in beats))
+
+
+def watched_block(beats: Iterable[Heartbeat]) -> str:
+    """What is to be said of a block of a caller: it refuses nothing where the protection that it belongs to only
+    monitors. Empty where every worker enforces it."""
+    return _watched(beats, lambda mounted: owner_of(PolicyName.OPERATOR, mounted))
+
+
+def watched_document(beats: Iterable[Heartbeat]) -> str:
+    """The same of a block of a document or an operation."""
+    return _watched(beats, lambda _: Protection.QUERY_LIMITS)
+
+
+def _watched(beats: Iterable[Heartbeat], owner: Callable[[Sequence[Protection]], Protection]) -> str:
+    watching = set()
+    for beat in beats:
+        modes = beat.worker.modes
+        # Of an older or newer version, a worker may have protections that this one does not know.
+        protection = owner([each for each in Protection if modes.get(each, Mode.OFF) != Mode.OFF])
+        if modes.get(protection) == Mode.MONITOR:
+            watching.add(protection.value)
+    if not watching:
+        return ""
+    are = "is" if len(watching) == 1 else "are"
+    return f"refuses nothing while {' and '.join(sorted(watching))} {are} in monitor mode"
 
 
 def _from(beat: Heartbeat, inside: NetworkSet) -> int:

@@ -11,6 +11,7 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.signals import Event
 from fraiseql_guard.core.variables import SettingsError
+from fraiseql_guard.operations.operator.dangers import watched_document
 from fraiseql_guard.operations.operator.deps import (
     OperatorDeps,
     duration_text,
@@ -23,6 +24,9 @@ from fraiseql_guard.operations.operator.interface import Done, OperatorError, Sw
 from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, Overrides, command
 
 _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
+
+_REFUSES: Final = frozenset({OverrideKind.DOCUMENT, OverrideKind.OPERATION})
+"""Kinds whose entries refuse requests."""
 
 _SAID: Final = 1_000
 """Characters of a value that lines and answers repeat."""
@@ -54,7 +58,7 @@ class SwitchActions:
         row.check_value(name, value)
         # For the answer alone: whether it was in force already, and how many workers will follow.
         held = [each for each in (await deps.control()).of(row.entry) if each.key == name]
-        workers = len(await deps.heartbeats())
+        beats = await deps.heartbeats()
         entry = Override(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
         with store_answering():
             await deps.store.overrides.put(entry)
@@ -65,7 +69,11 @@ class SwitchActions:
         message = (
             f"{row.says.format(name=name, value=said)} for {duration_text(lasts)}, on all workers within a second."
         )
-        return Done(message=message, changed=not known, affected=workers)
+        watched = watched_document(beats) if row.entry in _REFUSES else ""
+        if watched:
+            message += f" It {watched}."
+        details = {"watched": watched} if watched else {}
+        return Done(message=message, changed=not known, affected=len(beats), details=details)
 
     async def unswitch(self, kind: str, name: str, *, actor: str = "") -> Done:
         """Operator.unswitch."""

@@ -99,6 +99,6 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.MEMORY_PRESSURE: _raise("shed_above_memory_percent", "Give the process more memory"),
     s.HEALTH_FORBIDDEN: f"Add the prober to {name_of('metrics_networks')}, or give it {name_of('metrics_token')}.",
     s.METRICS_FORBIDDEN: f"Add the scraper to {name_of('metrics_networks')}, or give it {name_of('metrics_token')}.",
-    s.INTROSPECTION_DENIED: _raise("introspection", "Use the schema file instead"),
+    s.INTROSPECTION_DENIED: f"Use the schema file instead, or set {name_of('introspection')}=authenticated.",
     s.INTROSPECTION_TOO_DEEP: _raise("introspection_max_list_depth", "Introspect less deeply"),
 }

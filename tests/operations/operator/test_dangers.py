@@ -1,5 +1,7 @@
 """A block that would hit the wrong callers is refused by every way in, and says how many requests it would have met."""
 
+from dataclasses import replace
+
 import pytest
 
 from fraiseql_guard.operations.operator.interface import DangerousError, Target
@@ -75,3 +77,38 @@ async def test_whom_it_would_have_met(make_operator, store) -> None:
     with pytest.raises(DangerousError, match="would have met 74 of the last 1000 requests") as caught:
         await operator.block(Target(ip_address="203.0.0.0/8"))
     assert caught.value.would_have_met == 74
+
+
+MONITOR_ALL = {"rate_limit": "monitor", "auth": "monitor", "query_limits": "monitor", "timeout": "monitor"}
+
+
+@pytest.mark.parametrize(
+    ("modes", "caller", "document"),
+    [
+        ([MONITOR_ALL], "rate_limit", "query_limits"),
+        ([{**MONITOR_ALL, "auth": "enforce", "query_limits": "enforce"}], "rate_limit", ""),
+        ([{**MONITOR_ALL, "rate_limit": "enforce"}], "", "query_limits"),
+        ([{**MONITOR_ALL, "rate_limit": "off"}], "auth", "query_limits"),
+        ([{**MONITOR_ALL, "rate_limit": "off", "auth": "enforce"}], "", "query_limits"),
+        ([dict.fromkeys(MONITOR_ALL, "enforce"), MONITOR_ALL], "rate_limit", "query_limits"),
+        ([dict.fromkeys(MONITOR_ALL, "enforce")], "", ""),
+        ([], "", ""),
+    ],
+)
+async def test_a_block_that_is_only_watched_says_so(make_operator, store, modes, caller, document) -> None:
+    operator = make_operator()
+    for number, each in enumerate(modes):
+        payload = write_heartbeat(Heartbeat(worker=replace(WORKER, modes=each)))
+        await store.fleet.beat(str(number), payload, 60)
+    blocks = [
+        (caller, await operator.block(Target(ip_address="203.0.113.9"))),
+        (caller, await operator.block(Target(user_id="carol"))),
+        (document, await operator.switch("operation", "Export", duration_seconds=60)),
+        (document, await operator.switch("document", "9f" * 32, duration_seconds=60)),
+    ]
+    for protection, done in blocks:
+        words = f"refuses nothing while {protection} is in monitor mode" if protection else None
+        assert done.details.get("watched") == words
+        assert ("monitor mode" in done.message) == bool(protection)
+    limit = await operator.switch("setting", "FRAISEQL_MAX_QUERY_DEPTH", "5", duration_seconds=60)
+    assert "watched" not in limit.details
