@@ -30,7 +30,7 @@ class Query:
 
     @strawberry.field
     def whoami(self, info: strawberry.Info) -> str:
-        return info.context.request.user.display_name or "anonymous"
+        return info.context.request.scope["user"].display_name or "anonymous"
 
     @strawberry.field
     def people(self, first: int = 50) -> list[Person]:
@@ -44,7 +44,7 @@ schema = strawberry.Schema(Query)
 def guards_user(
     get_response: Callable[[HttpRequest], Awaitable[HttpResponse]],
 ) -> Callable[..., Awaitable[HttpResponse]]:
-    """Makes the user that the guard has verified Django's. In MIDDLEWARE it comes after those that find other users."""
+    """Makes the user that the guard has verified request.user. In MIDDLEWARE it comes after those that find others."""
 
     async def middleware(request: HttpRequest) -> HttpResponse:
         user = request.scope["user"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Final
 
+from starlette.types import Scope
+
 from fraiseql_guard.asgi.app_routes import routes_of, unguarded_graphql
 from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.runtime import Runtime
@@ -17,10 +19,10 @@ _SHOWN: Final = 10
 """Most paths that a sentence names."""
 
 
-def announce(runtime: Runtime, mount_options: MountOptions, app: Any, *, host: Any, guards: type) -> None:
+def announce(runtime: Runtime, mount_options: MountOptions, app: Any, *, scope: Scope, guards: type) -> None:
     """Write the line and the sentences. Never raises.
 
-    ``app`` is what the guard wraps, ``host`` the app that the first scope names, ``guards`` the class of all guards.
+    ``app`` is what the guard wraps, ``scope`` the first one that it sees, ``guards`` the class of all guards.
     """
     settings = runtime.settings
     fields = {
@@ -33,20 +35,25 @@ def announce(runtime: Runtime, mount_options: MountOptions, app: Any, *, host: A
         sentences = [
             *warnings(),
             *startup_warnings(mount_options, app),
-            *_unguarded_paths(runtime, app, host=host, guards=guards),
+            *_unguarded_paths(runtime, app, scope=scope, guards=guards),
         ]
         if runtime.recorder.metrics.shares_its_pid:
             sentences.append(multiprocess.SHARED_PID)
         runtime.recorder.process.started(fields, sentences)
 
 
-def _unguarded_paths(runtime: Runtime, app: Any, *, host: Any, guards: type) -> list[str]:
+def _unguarded_paths(runtime: Runtime, app: Any, *, scope: Scope, guards: type) -> list[str]:
     """A sentence about routes that speak GraphQL and are not guarded, where the app shows its routes."""
-    shown = app if runtime.tell(routes_of, app) else host
-    found = runtime.tell(unguarded_graphql, shown, runtime.paths, guards)
+    if runtime.tell(routes_of, app):
+        # A guard inside a mount is told of no start: then the first scope is a request's, and says where the mount is.
+        found = runtime.tell(unguarded_graphql, app, runtime.paths, guards, scope.get("root_path") or "")
+    else:
+        found = runtime.tell(unguarded_graphql, scope.get("app"), runtime.paths, guards)
     if not found:
         return []
-    return [
-        f"GraphQL is served on {', '.join(found[:_SHOWN])} and not guarded there: name it in "
-        f"{name_of('graphql_paths')}, beside the other paths"
-    ]
+    variable = name_of("graphql_paths")
+    served = f"GraphQL is served on {', '.join(found[:_SHOWN])} and not guarded there"
+    if found == ("/",):
+        # Under / every path is GraphQL, the guard's own pages among them.
+        return [f"{served}: put the app into a route, such as /graphql. {variable}=/ guards it too, without /metrics"]
+    return [f"{served}: name it in {variable}, beside the other paths"]

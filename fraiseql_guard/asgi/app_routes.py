@@ -38,11 +38,13 @@ def routes_of(app: Any, guards: type | None = None) -> tuple[AppRoute, ...]:
     return tuple(dict.fromkeys(_walk(app, "", _RouteWalk(guards, None, 0))))
 
 
-def unguarded_graphql(app: Any, table: PathTable, guards: type | None = None) -> tuple[str, ...]:
-    """Paths of routes that speak GraphQL and are covered by no configured path, nor guarded further inside."""
-    routes = routes_of(app, guards)
-    paths = [route.path for route in routes if route.graphql and route.guard is None and not _covers(table, route)]
-    return tuple(dict.fromkeys(paths))
+def unguarded_graphql(app: Any, table: PathTable, guards: type | None = None, mount: str = "") -> tuple[str, ...]:
+    """Paths of routes that speak GraphQL and are covered by no configured path, nor guarded further inside.
+
+    ``mount`` is the root path under which the app stands.
+    """
+    routes = [route for route in routes_of(app, guards) if route.graphql and route.guard is None]
+    return tuple(dict.fromkeys(route.path for route in routes if not _covers(table, route, mount)))
 
 
 def guarded_endpoints(app: Any, table: PathTable) -> frozenset[str]:
@@ -51,8 +53,8 @@ def guarded_endpoints(app: Any, table: PathTable) -> frozenset[str]:
     return frozenset(route.path.rstrip("/") for route in routes if not route.methods or "POST" in route.methods)
 
 
-def _covers(table: PathTable, route: AppRoute) -> bool:
-    return table.place({"path": route.path}).graphql is not None
+def _covers(table: PathTable, route: AppRoute, mount: str = "") -> bool:
+    return table.place({"path": mount.rstrip("/") + route.path, "root_path": mount}).graphql is not None
 
 
 @dataclass(frozen=True, slots=True)

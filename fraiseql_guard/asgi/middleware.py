@@ -303,7 +303,7 @@ class Middleware:
             # Look at the app, and say what deserves a look.
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
-            self._announce(scope.get("app"))
+            self._announce(scope)
             if made_for_one_route(self.app, scope):
                 self._runtime.recorder.warn(ONE_EACH)
             if self._runtime.verifier is not None:
@@ -311,9 +311,9 @@ class Middleware:
             self._check = loop.create_task(self._check_store())
             self._runtime.watch_host()
 
-    def _announce(self, host: Any) -> None:
-        """Log the start, and the guards inside. ``host`` is the app that the scope names."""
-        announce(self._runtime, self.mount_options, self.app, host=host, guards=Middleware)
+    def _announce(self, scope: Scope) -> None:
+        """Log the start, and the guards inside."""
+        announce(self._runtime, self.mount_options, self.app, scope=scope, guards=Middleware)
         with suppress(Exception):  # an app may show anything
             for names in names_inside(self.app, Middleware):
                 self._tell_of(names)

@@ -36,6 +36,7 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
         *_without_store(mount_options, settings),
         *_without_key(mount_options),
         *_keys_without_users(mount_options),
+        *_without_schema(mount_options, settings),
         *_unsliced_lists(mount_options, settings),
         *_large_messages(mount_options, settings),
         *warnings_of(settings, mount_options.protections, authenticates=can_authenticate(mount_options)),
@@ -80,6 +81,15 @@ def _keys_without_users(mount_options: MountOptions) -> Iterator[str]:
         yield (
             f"{name_of('rate_limit_key')}={str(settings.rate_limit_key)!r} counts by what tokens say, and there is no "
             "key to verify tokens with: every caller is counted by address"
+        )
+
+
+def _without_schema(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    measured = Protection.QUERY_LIMITS in mount_options.protections
+    if measured and mount_options.schema is None and not settings.list_fields:
+        yield (
+            "no schema is given: names tell what is a list, and what a query costs is an estimate. Give the guard "
+            f"schema= what your GraphQL library made, or name lists in {name_of('list_fields')}"
         )
 
 

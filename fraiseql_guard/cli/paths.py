@@ -86,10 +86,11 @@ def paths(
 
 def _print(found: Sequence[PathFound]) -> None:
     width = max(len(each.path) for each in found)
-    for each in found:
-        kind = "GraphQL" if each.graphql else "       "
-        print_line(f"{each.path:<{width}}  {kind}  {each.says}")
-    open_paths = [each.path for each in found if each.open]
+    # A router may have several routes on one path: by method, and for WebSockets.
+    for path, graphql, says in dict.fromkeys((each.path, each.graphql, each.says) for each in found):
+        kind = "GraphQL" if graphql else "       "
+        print_line(f"{path:<{width}}  {kind}  {says}")
+    open_paths = dict.fromkeys(each.path for each in found if each.open)
     if open_paths:
         print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}")
 

@@ -165,9 +165,10 @@ def _paths(settings: Settings, protections: frozenset[Protection]) -> Iterator[s
         path: str = getattr(settings, option)
         for guarded in settings.graphql_paths:
             if _lies_under(path, guarded, is_page=option != "admin_path"):
+                remedy = "Put the app into a route, such as /graphql" if guarded == "/" else "Move one of them"
                 yield (
                     f"{name_of(option)}={path} lies under {name_of('graphql_paths')}={guarded}: "
-                    "one of the two is never served. Move one of them"
+                    f"one of the two is never served. {remedy}"
                 )
     if {"metrics_path", "health_path"} <= set(served) and settings.metrics_path == settings.health_path:
         yield (

@@ -131,10 +131,24 @@ def _secret_file(row: SettingVariable, path: str) -> Secret:
 
 
 def _unknown_option(option: str, rows: Mapping[str, SettingVariable]) -> str:
-    # Hint at the option that was probably meant.
+    meant = _meant_option(option, rows)
+    hint = f"; did you mean {meant}?" if meant else "."
+    return (
+        f"{option} is not an option{hint} An option is a variable without its FRAISEQL_ or FRAISEQL_GUARD_, in small "
+        "letters; fraiseql-guard config lists the variables"
+    )
+
+
+def _meant_option(option: str, rows: Mapping[str, SettingVariable]) -> str | None:
+    """The option that was probably meant by a name that is none."""
+    for row in rows.values():
+        if row.name == option.upper():
+            return row.option
+    # rate_limit is nearer to rate_limit_key than to the rate itself.
+    if f"{option}_default" in rows:
+        return f"{option}_default"
     near = get_close_matches(option, rows, n=1)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"{option} is not an option{hint} All options: fraiseql-guard config"
+    return near[0] if near else None
 
 
 def unknown_variables(

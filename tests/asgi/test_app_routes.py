@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from graphql import build_schema
 from starlette.applications import Starlette
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
@@ -92,3 +93,13 @@ async def test_the_start_names_them(guarded) -> None:
     (sentence,) = [each for each in said if "GraphQL is served on" in each]
     assert sentence.startswith("GraphQL is served on /api/graphql and not guarded there")
     assert "FRAISEQL_GUARD_GRAPHQL_PATHS" in sentence
+
+
+@pytest.mark.parametrize(("mount", "named"), [("/graphql", False), ("/api", True)])
+async def test_a_guard_around_a_librarys_app_knows_its_mount(mount: str, named: bool, guarded) -> None:
+    from ariadne.asgi import GraphQL
+
+    guard = guarded(GraphQL(build_schema("type Query { name: String }")))
+    await request(Starlette(routes=[Mount(mount, guard)]), path=f"{mount}/", body=b'{"query": "{ name }"}')
+    said = [line["context"]["detail"] for line in guard.lines("guard.configuration")]
+    assert any("not guarded there" in each for each in said) is named

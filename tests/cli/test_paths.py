@@ -25,6 +25,7 @@ app = Starlette(routes=[Route("/graphql", page), Route("/health", page), Route("
 wrapped = Guard(app, graphql_paths="/graphql,/api")
 declared = Starlette(routes=app.routes)
 declared.add_middleware(Guard, graphql_paths="/api", auth_paths="/private")
+by_method = Starlette(routes=[Route("/api/gql", page, methods=[method]) for method in ("GET", "POST")])
 bare = lambda scope, receive, send: None
 
 def make():
@@ -49,6 +50,15 @@ def test_an_app_that_is_not_guarded_everywhere_is_named(tmp_path: Path) -> None:
         ["/private/x", "-"],
         ["/api/gql", "GraphQL  NOT GUARDED"],
         ["Set", "FRAISEQL_GUARD_GRAPHQL_PATHS to cover /api/gql"],
+    ]
+
+
+def test_several_routes_on_one_path_are_one_line(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "paths_app:by_method")
+    assert code == 1
+    assert out.splitlines() == [
+        "/api/gql  GraphQL  NOT GUARDED",
+        "Set FRAISEQL_GUARD_GRAPHQL_PATHS to cover /api/gql",
     ]
 
 

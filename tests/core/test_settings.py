@@ -150,7 +150,10 @@ def test_all_problems_are_told_together():
 
 def test_an_unknown_option_is_refused_with_the_nearest():
     assert "did you mean max_query_depth?" in problem(max_query_depht=5)
-    assert problem(zzz=1).startswith("zzz is not an option. ")
+    assert "did you mean rate_limit_default?" in problem(rate_limit="5/minute")
+    assert "did you mean rate_limit_default?" in problem(FRAISEQL_RATE_LIMIT_DEFAULT="5/minute")
+    assert "did you mean mode?" in problem(FRAISEQL_GUARD_MODE="monitor")
+    assert problem(zzz=1).startswith("zzz is not an option. An option is a variable without its FRAISEQL_")
     assert "hunter2" not in problem(jwt_secrett="hunter2")
 
 

@@ -280,6 +280,16 @@ class BrotliMiddleware(Opaque):
         self.app = app
 
 
+@pytest.mark.parametrize(
+    ("options", "said"), [({}, True), ({"schema": SDL}, False), ({"list_fields": "people"}, False)], ids=str
+)
+async def test_a_schema_that_is_forgotten_is_missed_at_the_start(options, said, guarded) -> None:
+    guard = guarded(EchoApp(), **options)
+    await graphql(guard, "{ people { id } }")
+    details = [line["context"]["detail"] for line in guard.lines("guard.configuration")]
+    assert any(each.startswith("no schema is given: ") for each in details) is said
+
+
 async def test_compression_inside_is_warned_about_and_outside_is_not(guarded) -> None:
     inside, _ = host(GZipMiddleware)
     guard = guarded(BrotliMiddleware(inside))

@@ -198,12 +198,17 @@ async def test_a_librarys_own_app_answers_everywhere_and_the_start_says_so(host:
         assert (await graphql(guard, "{ name }", path="/anywhere")).status == 200
         assert (await graphql(guard, "{ nmae }")).code == "GRAPHQL_INVALID"
     said = [line["context"]["detail"] for line in guard.lines("guard.configuration")]
-    assert any(sentence.startswith("GraphQL is served on / and not guarded there") for sentence in said)
+    assert any(
+        sentence.startswith("GraphQL is served on / and not guarded there: put the app into a route")
+        for sentence in said
+    )
     everywhere = guarded(app, schema=app, graphql_paths="/")
     denied = await graphql(everywhere, "{ __schema { description } }", path="/anywhere")
     assert denied.code == "INTROSPECTION_DENIED"
     said = [line["context"]["detail"] for line in everywhere.lines("guard.configuration")]
     assert not any("not guarded there" in sentence for sentence in said)
+    (pages,) = [sentence for sentence in said if "METRICS_PATH" in sentence]
+    assert pages.endswith("one of the two is never served. Put the app into a route, such as /graphql")
 
 
 async def test_a_guard_among_litestars_middlewares_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

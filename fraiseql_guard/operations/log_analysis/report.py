@@ -60,10 +60,17 @@ def _lines(summary: LogSummary, top: int) -> Iterator[str]:
         yield from _table("events", summary.events, top)
 
 
+def _amount(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: int) -> Iterator[str]:
     yield f"== {runbook.spoken}: {verdict.kind.value.upper()}"
     yield from (f"   {reason}" for reason in verdict.reasons)
-    yield f"   {incident.total} events from {incident.first} to {incident.last}, {incident.sanctions} sanctions"
+    yield (
+        f"   {_amount(incident.total, 'event')} from {incident.first} to {incident.last}, "
+        f"{_amount(incident.sanctions, 'sanction')}"
+    )
     if incident.monitored:
         yield f"   {incident.monitored} of them in monitor mode: nothing was refused"
     for name, counter in (("users", incident.users), ("addresses", incident.addresses), *incident.kinds.items()):

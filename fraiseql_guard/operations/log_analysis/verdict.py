@@ -48,7 +48,7 @@ def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
     """The verdict on an incident: unclear if its signs contradict each other."""
     # A sanction alone is a sign: it stands for many offences.
     if incident.total < _ENOUGH and not incident.sanctions:
-        return CauseVerdict(CauseKind.UNCLEAR, (f"{incident.total} events are too few to tell",))
+        return CauseVerdict(CauseKind.UNCLEAR, (f"too few events to tell: {incident.total}",))
     # Signs that agree make the verdict.
     signs = list(_SIGNS.get(runbook, _no_signs)(incident))
     kinds = {kind for kind, _ in signs} - {CauseKind.UNCLEAR}

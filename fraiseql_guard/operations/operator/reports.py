@@ -113,7 +113,7 @@ class Reports:
                 return refusal
         raise NotFoundError(
             f"no refusal of request {str(request_id)[:64]} is remembered: it was admitted, is too long ago, "
-            "or was one of many of its caller"
+            "was one of many of its caller, or the id is not whole"
         )
 
     async def actions(self, count: int = 50) -> Sequence[Action]:

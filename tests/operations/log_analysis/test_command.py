@@ -35,6 +35,14 @@ def test_it_says_who_and_what_it_is(log):
     assert "== Authentication failures: MISCONFIGURATION" in done.output
 
 
+def test_one_is_one_event(tmp_path):
+    path = tmp_path / "app.log"
+    path.write_bytes(Log().write(s.RATE_LIMIT, 1, ip_address="203.0.113.9").text)
+    said = invoke(path).output
+    assert "   too few events to tell: 1\n   1 event from " in said
+    assert ", 0 sanctions\n" in said
+
+
 def test_for_a_program(log):
     found = json.loads(invoke(log, "--json").output)
     assert found["unreadable"] == 2
