@@ -11,6 +11,7 @@ import typer
 
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.operations.document_audit import AuditedOperation, DocumentAudit, audit_documents, operations_in
 
@@ -94,15 +95,11 @@ def _summarize(found: DocumentAudit, *, exact: bool) -> None:
     """Say on standard error how it came out, and how near the largest operations are to the limits."""
     operations = len(found.operations) - found.unreadable
     verdict = f"{found.refused:,} would be refused" if found.refused else "all would pass"
-    unread = f"; {_counted(found.unreadable, 'document')} cannot be read" if found.unreadable else ""
-    warn(f"{_counted(operations, 'operation')} in {_counted(found.files, 'file')}: {verdict}{unread}.")
+    unread = f"; {amount(found.unreadable, 'document')} cannot be read" if found.unreadable else ""
+    warn(f"{amount(operations, 'operation')} in {amount(found.files, 'file')}: {verdict}{unread}.")
     for column, option in _SHOWN.items():
         if option in found.largest:
             actual, limit, name = found.largest[option]
             warn(f"largest {column}: {actual:,.0f} of {limit:,.0f} ({name})")
     if not exact:
         warn("Without --schema the sizes of lists are guesses.")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -11,6 +11,7 @@ from fraiseql_guard.cli.connect import FleetConnection, UrlOption, ask
 from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.core.settings import CHANGEABLE, Mode
 from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Switch
 from fraiseql_guard.operations.operator.shared_values import Worker
@@ -62,19 +63,15 @@ async def seen_status(fleet: FleetConnection) -> Status:
 
 def summary(found: Status) -> str:
     """The fleet in one line. A number that is not known is never shown as 0."""
-    switches = _counted(len(found.switches), "override")
+    switches = amount(len(found.switches), "override")
     # The store does not answer: these are one worker's numbers.
     if found.alone is not None:
-        here = _counted(found.alone.sanctions, "sanction")
+        here = amount(found.alone.sanctions, "sanction")
         return (
             f"ONLY WHAT ONE WORKER KNOWS, {found.store} does not answer: {here} known to it, {switches} in force in it"
         )
-    sanctions = "sanctions not known" if found.sanctions is None else _counted(found.sanctions, "sanction")
-    return f"{_counted(len(found.workers), 'worker')}, {sanctions}, {switches}, on {found.store}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    sanctions = "sanctions not known" if found.sanctions is None else amount(found.sanctions, "sanction")
+    return f"{amount(len(found.workers), 'worker')}, {sanctions}, {switches}, on {found.store}"
 
 
 def of_one_worker(found: Status) -> str:

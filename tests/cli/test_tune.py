@@ -47,7 +47,7 @@ def test_it_says_what_fits_and_how_to_set_it(log):
     assert "1,550 GraphQL requests of 31 callers" in done.output
     assert "note: 7 lines of answered requests carry no measures" in done.output
     assert "FRAISEQL_MAX_QUERY_DEPTH is 10, recommended 3" in done.output
-    assert "10 refuses 50 requests (3.23%), 1 operations, 1 callers" in done.output
+    assert "10 refuses 50 requests (3.23%), 1 operation, 1 caller" in done.output
     assert "fraiseql-guard set FRAISEQL_MAX_QUERY_DEPTH 3 --for 1h" in done.output
     assert "   FRAISEQL_MAX_LIST_SIZE=20\n" in done.output
     assert "too little is known of the database" in done.output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.operations.log_analysis.counting import TopCounter
 from fraiseql_guard.operations.log_analysis.summary import NO_VALUE, Incident, LogSummary
 from fraiseql_guard.operations.log_analysis.verdict import CauseVerdict, judge
@@ -60,16 +61,12 @@ def _lines(summary: LogSummary, top: int) -> Iterator[str]:
         yield from _table("events", summary.events, top)
 
 
-def _amount(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: int) -> Iterator[str]:
     yield f"== {runbook.spoken}: {verdict.kind.value.upper()}"
     yield from (f"   {reason}" for reason in verdict.reasons)
     yield (
-        f"   {_amount(incident.total, 'event')} from {incident.first} to {incident.last}, "
-        f"{_amount(incident.sanctions, 'sanction')}"
+        f"   {amount(incident.total, 'event')} from {incident.first} to {incident.last}, "
+        f"{amount(incident.sanctions, 'sanction')}"
     )
     if incident.monitored:
         yield f"   {incident.monitored} of them in monitor mode: nothing was refused"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core import parsing, signals
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
@@ -27,7 +28,6 @@ from fraiseql_guard.operations.operator.deps import (
     store_answering,
 )
 from fraiseql_guard.operations.operator.interface import Block, BlockPage, Done, OperatorError, Origin
-from fraiseql_guard.operations.operator.lift_all import counted
 from fraiseql_guard.operations.operator.pages import filtered_page
 from fraiseql_guard.operations.operator.shared_values import BLOCK_SECONDS, Target
 from fraiseql_guard.operations.operator.targets import (
@@ -110,7 +110,7 @@ class Blocks:
     async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> _Blocked:
         """Block a user."""
         deps = self._deps
-        beats = await deps.heartbeats()
+        beats, control = await deps.heartbeats(), await deps.control()
         subject = await subject_of_user(deps, target)
         with store_answering():
             in_force = await deps.store.sanctions.of(subject)
@@ -118,7 +118,7 @@ class Blocks:
             await deps.store.sanctions.impose(sanction)
         ended = deps.connections.sanction(sanction) if deps.connections is not None else 0
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
-        return _Blocked(met_by_user(beats, subject), known, ended, watched_block(beats))
+        return _Blocked(met_by_user(beats, subject), known, ended, watched_block(beats, control))
 
     async def _block_network(
         self, wanted: parsing.Network, lasts: float, reason: str, force: bool, actor: str, caller: str | None
@@ -137,7 +137,7 @@ class Blocks:
             await deps.store.overrides.put(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
         ended = deps.connections.block(wanted) if deps.connections is not None else 0
         known = any(entry.expires_in_seconds >= lasts for entry in held)
-        return _Blocked(met, known, ended, watched_block(beats))
+        return _Blocked(met, known, ended, watched_block(beats, control))
 
     async def lift(self, target: Target, *, actor: str = "") -> Done:
         """Operator.lift."""
@@ -151,7 +151,8 @@ class Blocks:
             ended, still = await self._lift_network(network(target.ip_address))
         await self._deps.record(signals.ADMIN_LIFT, actor, {**fields_of(target), "lifted": ended})
         more = f" It is still inside {', '.join(still)}, which is blocked." if still else ""
-        done = f"{counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
+        held = name_of(target)
+        done = f"{amount(ended, 'sanction')} of {held} ended" if ended else f"Nothing was in force on {held}"
         return Done(
             message=f"{done}.{more}",
             changed=ended > 0,

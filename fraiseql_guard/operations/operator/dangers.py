@@ -46,20 +46,25 @@ def met_by_user(beats: Sequence[Heartbeat], subject: Subject) -> Met | None:
     return Met(sum(beat.seen.users.get(subject.name, 0) for beat in beats), sum(beat.seen.requests for beat in beats))
 
 
-def watched_block(beats: Iterable[Heartbeat]) -> str:
+def watched_block(beats: Iterable[Heartbeat], control: Overrides) -> str:
     """What is to be said of a block of a caller: it refuses nothing where the protection that it belongs to only
-    monitors. Empty where every worker enforces it."""
-    return _watched(beats, lambda mounted: owner_of(PolicyName.OPERATOR, mounted))
+    monitors. Empty where every worker enforces it. ``control`` are the overrides in force before the block."""
+    return _watched(beats, control, lambda mounted: owner_of(PolicyName.OPERATOR, mounted))
 
 
-def watched_document(beats: Iterable[Heartbeat]) -> str:
+def watched_document(beats: Iterable[Heartbeat], control: Overrides) -> str:
     """The same of a block of a document or an operation."""
-    return _watched(beats, lambda _: Protection.QUERY_LIMITS)
+    return _watched(beats, control, lambda _: Protection.QUERY_LIMITS)
 
 
-def _watched(beats: Iterable[Heartbeat], owner: Callable[[Sequence[Protection]], Protection]) -> str:
+def _watched(
+    beats: Iterable[Heartbeat], control: Overrides, owner: Callable[[Sequence[Protection]], Protection]
+) -> str:
     watching = set()
     for beat in beats:
+        # For a second after a change of modes a worker's last heartbeat tells of those before it.
+        if beat.worker.control_version != control.version:
+            continue
         modes = beat.worker.modes
         # Of an older or newer version, a worker may have protections that this one does not know.
         protection = owner([each for each in Protection if modes.get(each, Mode.OFF) != Mode.OFF])

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Final
 
 from fraiseql_guard.core import signals
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
@@ -182,15 +183,10 @@ def _going_on(whose: str, job: LiftJob | None) -> Done:
 
 def _sentence(whose: str, job: LiftJob) -> str:
     """How far a job is, for people."""
-    ended = f"{counted(job.lifted)} of {whose} origin ended"
+    ended = f"{amount(job.lifted, 'sanction')} of {whose} origin ended"
     if job.state == DONE:
         return f"{ended}."
     if job.state == RUNNING and not job.silent:
         return f"{ended} so far; {min(job.seen, job.total):,} of {job.total:,} are looked at, and it goes on."
     why = job.why or f"{job.worker or 'its worker'} has ended or is not heard any more"
     return f"{ended}, then it stopped: {why}. The same again goes on."
-
-
-def counted(count: int) -> str:
-    """A number of sanctions, for people."""
-    return "1 sanction" if count == 1 else f"{count:,} sanctions"

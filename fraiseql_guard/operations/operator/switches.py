@@ -57,7 +57,8 @@ class SwitchActions:
         row.check_name(name)
         row.check_value(name, value)
         # For the answer alone: whether it was in force already, and how many workers will follow.
-        held = [each for each in (await deps.control()).of(row.entry) if each.key == name]
+        control = await deps.control()
+        held = [each for each in control.of(row.entry) if each.key == name]
         beats = await deps.heartbeats()
         entry = Override(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
         with store_answering():
@@ -69,7 +70,7 @@ class SwitchActions:
         message = (
             f"{row.says.format(name=name, value=said)} for {duration_text(lasts)}, on all workers within a second."
         )
-        watched = watched_document(beats) if row.entry in _REFUSES else ""
+        watched = watched_document(beats, control) if row.entry in _REFUSES else ""
         if watched:
             message += f" It {watched}."
         details = {"watched": watched} if watched else {}

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.token_buckets import Limit, Rate
 from fraiseql_guard.operations.tuning.histogram import Histogram, histogram
@@ -127,7 +128,7 @@ def _reason(use: MeasureUse, measure: Measure, everything: QuantileSketch, found
         parts.append(f"{over - learned} requests above it are of a few callers that limits in force refuse")
     if learned:
         callers = use.ordinary_callers.above(found * measure.scale)
-        parts.append(f"{learned} above it are of {callers} callers")
+        parts.append(f"{learned} above it are of {amount(callers, 'caller')}")
     return "; ".join(parts)
 
 

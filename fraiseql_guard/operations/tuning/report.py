@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from fraiseql_guard.core.amounts import amount
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.tuning.charts import strip
 from fraiseql_guard.operations.tuning.costs import CostAdvice, DearOperation
@@ -52,7 +53,7 @@ def _limit_as_json(each: LimitAdvice) -> dict[str, Any]:
 def as_text(found: TuningResult) -> Iterator[str]:
     """The lines of a terminal."""
     span = f" in {_span(found.seconds)}" if found.seconds else ""
-    yield f"{found.requests:,} GraphQL requests of {found.callers:,} callers{span}"
+    yield f"{found.requests:,} GraphQL requests of {amount(found.callers, 'caller')}{span}"
     yield from (f"note: {note}" for note in found.notes)
     for each in found.limits:
         yield ""
@@ -87,9 +88,10 @@ def _effect(effect: Effect) -> str:
     if not effect.requests:
         return "nothing of this"
     if effect.operations is None:
-        return f"some of {effect.requests:,} minutes ({effect.share:.2%}) of {effect.callers:,} callers"
-    whose = f"{effect.operations:,} operations, {effect.callers:,} callers"
-    return f"{effect.requests:,} requests ({effect.share:.2%}), {whose}"
+        minutes, callers = amount(effect.requests, "minute"), amount(effect.callers, "caller")
+        return f"some of {minutes} ({effect.share:.2%}) of {callers}"
+    whose = f"{amount(effect.operations, 'operation')}, {amount(effect.callers, 'caller')}"
+    return f"{amount(effect.requests, 'request')} ({effect.share:.2%}), {whose}"
 
 
 def _costs(costs: CostAdvice) -> Iterator[str]:

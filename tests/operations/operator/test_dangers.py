@@ -1,6 +1,8 @@
 """A block that would hit the wrong callers is refused by every way in, and says how many requests it would have met."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -82,6 +84,14 @@ async def test_whom_it_would_have_met(make_operator, store) -> None:
 MONITOR_ALL = {"rate_limit": "monitor", "auth": "monitor", "query_limits": "monitor", "timeout": "monitor"}
 
 
+async def heartbeats(store: Any, modes: Iterable[Mapping[str, str]]) -> None:
+    """Of workers with these modes, which have taken over all that operators have said."""
+    version = (await store.overrides.read(-1)).version
+    for number, each in enumerate(modes):
+        payload = write_heartbeat(Heartbeat(worker=replace(WORKER, modes=each, control_version=version)))
+        await store.fleet.beat(str(number), payload, 60)
+
+
 @pytest.mark.parametrize(
     ("modes", "caller", "document"),
     [
@@ -97,18 +107,26 @@ MONITOR_ALL = {"rate_limit": "monitor", "auth": "monitor", "query_limits": "moni
 )
 async def test_a_block_that_is_only_watched_says_so(make_operator, store, modes, caller, document) -> None:
     operator = make_operator()
-    for number, each in enumerate(modes):
-        payload = write_heartbeat(Heartbeat(worker=replace(WORKER, modes=each)))
-        await store.fleet.beat(str(number), payload, 60)
     blocks = [
-        (caller, await operator.block(Target(ip_address="203.0.113.9"))),
-        (caller, await operator.block(Target(user_id="carol"))),
-        (document, await operator.switch("operation", "Export", duration_seconds=60)),
-        (document, await operator.switch("document", "9f" * 32, duration_seconds=60)),
+        (caller, operator.block(Target(ip_address="203.0.113.9"))),
+        (caller, operator.block(Target(user_id="carol"))),
+        (document, operator.switch("operation", "Export", duration_seconds=60)),
+        (document, operator.switch("document", "9f" * 32, duration_seconds=60)),
     ]
-    for protection, done in blocks:
+    for protection, block in blocks:
+        await heartbeats(store, modes)
+        done = await block
         words = f"refuses nothing while {protection} is in monitor mode" if protection else None
         assert done.details.get("watched") == words
         assert ("monitor mode" in done.message) == bool(protection)
     limit = await operator.switch("setting", "FRAISEQL_MAX_QUERY_DEPTH", "5", duration_seconds=60)
     assert "watched" not in limit.details
+
+
+async def test_a_worker_is_not_asked_for_modes_that_may_just_have_changed(make_operator, store) -> None:
+    """Heartbeats come once a second: the last one may be of before a change of the modes."""
+    operator = make_operator()
+    await heartbeats(store, [MONITOR_ALL])
+    await operator.switch("mode", "query_limits", "enforce", duration_seconds=60)
+    done = await operator.switch("operation", "Export", duration_seconds=60)
+    assert "monitor mode" not in done.message

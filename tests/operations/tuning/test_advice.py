@@ -75,7 +75,7 @@ def test_one_user_with_most_of_all_requests_counts_as_one():
     found = of("max_query_complexity", *ordinary(complexity=100), *busy)
     assert found.value == "100"
     assert found.as_recommended.requests == 20_000
-    assert "20000 above it are of 1 callers" in found.why
+    assert "20000 above it are of 1 caller" in found.why
 
 
 @examples(60)
