@@ -242,8 +242,9 @@ def test_what_tuning_says_of_a_limit_has_the_form_that_is_shown(tmp_path: Path) 
     for number in range(1_500):
         each = measures | {"caller": f"caller {number % 30}"}
         lines.write(s.HTTP_REQUEST, status=200, duration_ms=9.5, operation="Home", query_hash="f00", measures=each)
-    attack = measures | {"caller": "attacker", "depth": 60, "code": "QUERY_TOO_DEEP", "enforced": False}
-    lines.write(s.HTTP_REQUEST, 50, status=200, duration_ms=1.0, query_hash="bad", measures=attack)
+    for number in range(2):
+        attack = measures | {"caller": f"attacker {number}", "depth": 60, "code": "QUERY_TOO_DEEP", "enforced": False}
+        lines.write(s.HTTP_REQUEST, 25, status=200, duration_ms=1.0, query_hash=f"bad{number}", measures=attack)
     path = tmp_path / "app.log"
     path.write_bytes(lines.text)
     told = CliRunner().invoke(command, ["tune", str(path)], env=dict.fromkeys(ours())).output.splitlines()
