@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from typing import Any, Final
 
 from benchmarks.charts import OTHERS, OURS, Axis, Bar, bars, number_of
@@ -69,10 +70,14 @@ def _starved(felt: Rows) -> str:
 
 def _worst(guarded: Mapping[str, Mapping[str, Any]], bare: Mapping[str, Mapping[str, Any]]) -> str:
     attack, least = _least(guarded)
-    text = f"With the guard at least {least:.0%} of the users' answers were good ({attack})"
+    # Never rounded up: what is said to be all is all.
+    if least < 1:
+        text = f"With the guard at least {floor(least * 1000) / 1000:.1%} of the users' answers were good ({attack})"
+    else:
+        text = "With the guard all of the users' answers were good, whatever the attack"
     if bare:
         other, share = _least(bare)
-        text += f"; without it {share:.0%} ({other})"
+        text += f"; without it as few as {share:.0%} ({other})"
     return f"{text}."
 
 
