@@ -13,7 +13,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -183,21 +183,21 @@ def _medians(rounds: Sequence[Replayed]) -> dict[str, float]:
     }
 
 
-def exact(fleet: Fleet, load: Load) -> Iterator[Exact]:
-    """One caller over all workers, then many."""
+def exact(store: Store, callers: int) -> Exact:
+    """So many callers over all workers. The workers are new ones, which remember no refusal of other callers' runs."""
     allowed = _RATE + _BURST
-    for callers in (1, 50):
-        fleet.store.flush()
-        requests = allowed * (5 if callers == 1 else 2) * callers
+    requests = allowed * (5 if callers == 1 else 2) * callers
+    with Fleet(store, _MOST, **_LIMITED) as fleet, Load() as load:
+        store.flush()
         seen = load.carry_out(
             Order(ports=fleet.ports, connections=CONNECTIONS, requests=requests, callers=callers),
             seconds=_SECONDS_A_TOKEN,
         )
-        if set(seen.statuses) - {200, 429, 403}:
-            raise SystemExit(f"answers {seen.statuses}: the figures would be worthless")
-        if seen.elapsed >= _SECONDS_A_TOKEN:
-            raise SystemExit("so slow that a bucket refilled: nothing can be said of exactness")
-        yield Exact(fleet.store.name, len(fleet.ports), callers, requests, allowed, seen.admitted)
+    if set(seen.statuses) - {200, 429, 403}:
+        raise SystemExit(f"answers {seen.statuses}: the figures would be worthless")
+    if seen.elapsed >= _SECONDS_A_TOKEN:
+        raise SystemExit("so slow that a bucket refilled: nothing can be said of exactness")
+    return Exact(store.name, len(fleet.ports), callers, requests, allowed, seen.admitted)
 
 
 def run(effort: Effort, progress: Progress) -> dict[str, Any]:
@@ -207,8 +207,7 @@ def run(effort: Effort, progress: Progress) -> dict[str, Any]:
         exacts: list[Exact] = []
         for store in both:
             progress.step(f"exactness: {store.name}")
-            with Fleet(store, _MOST, **_LIMITED) as fleet, Load() as own:
-                exacts += exact(fleet, own)
+            exacts += [exact(store, callers) for callers in (1, 50)]
             store.flush()
         progress.step("starting workers")
         with (
