@@ -111,10 +111,13 @@ def _database_url() -> tuple[str, str]:
             f"or {DATABASE_FILE_VARIABLE} to a file that holds it"
         )
     try:
-        return Path(path).read_text(encoding="utf-8").strip(), DATABASE_FILE_VARIABLE
+        url = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ValueError(f"{DATABASE_FILE_VARIABLE}={path!r} cannot be read: {cause}") from None
+    if not url:  # libpq would take a database of its own choice
+        raise ValueError(f"{DATABASE_FILE_VARIABLE}={path!r} is empty: it has to hold the URL of the app's database")
+    return url, DATABASE_FILE_VARIABLE
 
 
 async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) -> None:

@@ -116,6 +116,9 @@ def test_the_database_may_stand_in_a_file(app, tmp_path) -> None:
     assert warnings(from_file.environment) == []
     path.write_text("postgresql://app:hunter2@127.0.0.1:1/blog")
     assert from_file("queries").err.startswith(f"the database in {DATABASE_FILE_VARIABLE} does not answer: ")
+    path.write_text("\n")
+    said = f"{DATABASE_FILE_VARIABLE}={str(path)!r} is empty: it has to hold the URL of the app's database\n"
+    assert from_file("kill", "1").err == said
     path.unlink()
     said = f"{DATABASE_FILE_VARIABLE}={str(path)!r} cannot be read: No such file or directory\n"
     assert from_file("queries").err == said
