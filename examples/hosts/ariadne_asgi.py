@@ -1,12 +1,10 @@
-"""Ariadne's ASGI app in Starlette: ``uvicorn --no-proxy-headers main:app``."""
+"""Ariadne's ASGI app: ``uvicorn --no-proxy-headers main:app``."""
 
 from typing import Any
 
 from ariadne import ObjectType, QueryType, make_executable_schema
 from ariadne.asgi import GraphQL
 from graphql import GraphQLResolveInfo
-from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
 
 from fraiseql_guard import Guard
 
@@ -31,6 +29,4 @@ def resolve_people(_: Any, _info: GraphQLResolveInfo, first: int) -> list[dict[s
 
 
 schema = make_executable_schema(type_defs, query, person)
-endpoint = GraphQL(schema)
-host = Starlette(routes=[Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)])
-app = Guard(host, schema=schema)
+app = Guard(GraphQL(schema), schema=schema)

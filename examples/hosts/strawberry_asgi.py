@@ -1,8 +1,6 @@
-"""Strawberry's own ASGI app in Starlette: ``uvicorn --no-proxy-headers main:app``."""
+"""Strawberry's own ASGI app: ``uvicorn --no-proxy-headers main:app``."""
 
 import strawberry
-from starlette.applications import Starlette
-from starlette.routing import Route, WebSocketRoute
 from strawberry.asgi import GraphQL
 
 from fraiseql_guard import Guard
@@ -33,6 +31,4 @@ class Query:
 
 
 schema = strawberry.Schema(Query)
-endpoint = GraphQL(schema)
-host = Starlette(routes=[Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)])
-app = Guard(host, schema=schema)
+app = Guard(GraphQL(schema), schema=schema)

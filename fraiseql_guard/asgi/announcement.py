@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-from fraiseql_guard.asgi.app_routes import routes_of, unguarded_graphql
+from fraiseql_guard.asgi.app_routes import is_endpoint, routes_of, unguarded_graphql
 from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.startup_warnings import startup_warnings
@@ -44,6 +44,8 @@ def announce(runtime: Runtime, mount_options: MountOptions, app: Any, *, scope: 
 
 def _unguarded_paths(runtime: Runtime, app: Any, *, scope: Scope, guards: type) -> list[str]:
     """A sentence about routes that speak GraphQL and are not guarded, where the app shows its routes."""
+    if runtime.tell(is_endpoint, app):
+        return []  # it gets no request for another path (asgi/elsewhere.py)
     if runtime.tell(routes_of, app):
         # A guard inside a mount is told of no start: then the first scope is a request's, and says where the mount is.
         found = runtime.tell(unguarded_graphql, app, runtime.paths, guards, scope.get("root_path") or "")

@@ -15,6 +15,15 @@ _LIBRARIES: Final = frozenset(
     {"ariadne", "graphene", "graphql_server", "starlette_graphene", "starlette_graphene3", "strawberry", "tartiflette"}
 )
 """Packages whose endpoints speak GraphQL."""
+_ENDPOINTS: Final = frozenset(
+    {
+        "ariadne.asgi.graphql.GraphQL",
+        "starlette_graphene.GraphQLApp",
+        "starlette_graphene3.GraphQLApp",
+        "strawberry.asgi.GraphQL",
+    }
+)
+"""Classes of apps that are a GraphQL endpoint and nothing else, on whatever path they are asked."""
 _NAMED: Final = re.compile(r"(^|[/_.-])(graphql|gql)", re.IGNORECASE)
 _DEEPEST: Final = 20
 
@@ -53,6 +62,12 @@ def guarded_endpoints(app: Any, table: PathTable) -> frozenset[str]:
     return frozenset(route.path.rstrip("/") for route in routes if not route.methods or "POST" in route.methods)
 
 
+def is_endpoint(app: Any) -> bool:
+    """Whether an app, also behind middleware that shows its ``app``, is a GraphQL endpoint and nothing else."""
+    innermost, _ = _RouteWalk(None, None, 0).into(app)
+    return any(f"{each.__module__}.{each.__qualname__}" in _ENDPOINTS for each in type(innermost).__mro__)
+
+
 def _covers(table: PathTable, route: AppRoute, mount: str = "") -> bool:
     return table.place({"path": mount.rstrip("/") + route.path, "root_path": mount}).graphql is not None
 
@@ -70,7 +85,7 @@ class _RouteWalk:
         guard = self.guard
         for _ in range(_DEEPEST):
             guard = self._guard_at(app) or guard
-            if app is None or _listed(app) or _url_map(app) is not None or _library(app) in _LIBRARIES:
+            if app is None or _listed(app) or _url_map(app) is not None or _of_library(app):
                 break
             app = getattr(app, "app", None) or getattr(app, "__self__", None)  # Quart's asgi_app is a method
         return app, _RouteWalk(self.guards, guard, self.level + 1)
@@ -93,7 +108,7 @@ def _walk(app: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
         for rule in url_map.iter_rules():
             yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint), walk.guard)
         return
-    if _library(app) in _LIBRARIES and not _listed(app):  # a library's own app answers on every path
+    if _of_library(app) and not _listed(app):  # a library's own app answers on every path
         yield AppRoute(prefix or "/", (), True, walk.guard)
         return
     for route in _listed(app):
@@ -126,12 +141,14 @@ def _listed(app: Any) -> Iterable[Any]:
 
 def _route(path: str, methods: Iterable[Any] | None, endpoint: Any, guard: Any) -> AppRoute:
     named = tuple(sorted(str(method) for method in methods or ()))
-    return AppRoute(path or "/", named, bool(_NAMED.search(path)) or _library(endpoint) in _LIBRARIES, guard)
+    return AppRoute(path or "/", named, bool(_NAMED.search(path)) or _of_library(endpoint), guard)
 
 
-def _library(endpoint: Any) -> str:
-    """The package that an endpoint comes from: a function's, a method's, or an instance's class's."""
+def _of_library(endpoint: Any) -> bool:
+    """Whether an endpoint is one of a GraphQL library: its function, its method, an object of a class of its, or of one
+    that is derived from that."""
     while isinstance(endpoint, partial):
         endpoint = endpoint.func
-    module = getattr(endpoint, "__module__", None) or type(endpoint).__module__
-    return str(module).partition(".")[0]
+    classes = endpoint.__mro__ if isinstance(endpoint, type) else type(endpoint).__mro__
+    modules = [getattr(endpoint, "__module__", None), *(each.__module__ for each in classes)]
+    return not _LIBRARIES.isdisjoint(str(module).partition(".")[0] for module in modules)

@@ -9,6 +9,7 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fraiseql_guard.asgi.describe import describe, nest
+from fraiseql_guard.asgi.elsewhere import elsewhere
 from fraiseql_guard.asgi.exposition_page import send_exposition
 from fraiseql_guard.asgi.head_cache import HeadKey
 from fraiseql_guard.asgi.health_pages import detailed, is_short, short
@@ -27,10 +28,14 @@ _INTERNAL_ERROR: Final = 1011
 
 
 class Dispatcher:
-    """Serves every scope under the settings in force. Holds what concerns the process, not a request."""
+    """Serves every scope under the settings in force. Holds what concerns the process, not a request.
 
-    def __init__(self, runtime: Runtime) -> None:
+    ``only_graphql``: the app is a GraphQL endpoint and nothing else, and gets no request for another path.
+    """
+
+    def __init__(self, runtime: Runtime, *, only_graphql: bool = False) -> None:
         self.runtime = runtime  # exchanged when an operator changes the settings in force
+        self._only_graphql = only_graphql
         self._uncovered = UncoveredGraphQL(runtime.recorder.warn)
         self._http_answers = HttpAnswers(runtime.now)
         self.apart = False
@@ -79,7 +84,8 @@ class Dispatcher:
                     return self._operators_http(runtime, scope, receive, send, authentication)
                 ctx = describe(scope, runtime, place)
                 ctx.head_key = None if key is None else HeadKey(key, generation)
-                app = self._page(ctx, app)
+                answering = self._answering(ctx, app)
+                ctx.own_page, app = answering is not app, answering
             if nested:
                 nest(ctx, scope, runtime)
             if not ctx.guarded and self._uncovered.looking:
@@ -112,16 +118,12 @@ class Dispatcher:
         runtime.control.ensure_polling()
         await RequestHandler(runtime, app, scope, receive, send, ctx).run()
 
-    def _page(self, ctx: RequestContext, app: ASGIApp) -> ASGIApp:
-        """What answers a request: elsewhere than on a GraphQL path perhaps a page of ours, else the app."""
+    def _answering(self, ctx: RequestContext, app: ASGIApp) -> ASGIApp:
+        """What answers a request: the app, or elsewhere than on a GraphQL path perhaps the guard itself."""
         if ctx.guarded:
             return app
-        page = self._own_page(ctx, app)
-        ctx.own_page = page is not app
-        return page
-
-    def _own_page(self, ctx: RequestContext, app: ASGIApp) -> ASGIApp:
         runtime = self.runtime
+        app = self._where_it_is(ctx, app)
         if runtime.metrics_access is not None and runtime.metrics_access.asked_for(ctx):
             return self._exposition
         if runtime.health_access is None:
@@ -129,6 +131,10 @@ class Dispatcher:
         if runtime.health_access.asked_for(ctx):
             return detailed(runtime.health)
         return short(app) if is_short(ctx) else app
+
+    def _where_it_is(self, ctx: RequestContext, app: ASGIApp) -> ASGIApp:
+        """The app, if it is served on this path."""
+        return app if ctx.guarded or not self._only_graphql else elsewhere(self.runtime.settings.graphql_paths)
 
     async def _exposition(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the checks like any other."""
@@ -161,6 +167,8 @@ class Dispatcher:
             runtime.tell(runtime.recorder.fault, "describe", error)
             return send({"type": "websocket.close", "code": _INTERNAL_ERROR})
         ctx.for_operator = for_operator or self._operators_at(place) is not None
+        if not for_operator:
+            app = self._where_it_is(ctx, app)
         runtime.control.ensure_polling()
         if not ctx.guarded and self._uncovered.looking:
             receive, send = self._uncovered.watch(scope, receive, send)

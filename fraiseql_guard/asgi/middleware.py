@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, made_for_one_route, schema_of
 from fraiseql_guard.asgi.app_hooks import AppHooks
-from fraiseql_guard.asgi.app_routes import guarded_endpoints
+from fraiseql_guard.asgi.app_routes import guarded_endpoints, is_endpoint
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
 from fraiseql_guard.asgi.lifespan import lead_lifespan
@@ -161,7 +161,8 @@ class Middleware:
         self.host = ProcessMonitor.of(mount_options.settings, inner.host if inner else None)
         self.host.fact_sources.offer(POOL, self.database.facts)
         self.reloader = RuntimeReloader(mount_options, self.host, self.database, on_runtime=self._serve_with)
-        self._dispatcher = Dispatcher(self.reloader.runtime)
+        runtime = self.reloader.runtime
+        self._dispatcher = Dispatcher(runtime, only_graphql=runtime.tell(is_endpoint, app) is True)
 
     def _serve_with(self, runtime: Runtime) -> None:
         """Requests that begin from now on meet this runtime."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from fraiseql_guard.asgi.app_routes import AppRoute, routes_of
+from fraiseql_guard.asgi.app_routes import AppRoute, is_endpoint, routes_of
 from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
@@ -100,8 +100,21 @@ def _print(found: Sequence[PathFound]) -> None:
 
 def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
     app = _load(target, factory=factory)
-    # Each route is judged by the guard that stands around it: an app may have several.
-    return [_judged(route, PathTable(_settings_of(route.guard))) for route in routes_of(app, Middleware)]
+    found: list[PathFound] = []
+    for route in routes_of(app, Middleware):
+        # Each route is judged by the guard that stands around it: an app may have several.
+        table, mount = PathTable(_settings_of(route.guard)), ""
+        paths = [route.path]
+        if isinstance(route.guard, Middleware) and is_endpoint(route.guard.app):
+            # It is served on the paths of its guard alone, below the mount that both are in.
+            mount = route.path.rstrip("/")
+            paths = [_below(mount, path) for path in route.guard.settings.graphql_paths]
+        found += [_judged(replace(route, path=path), table, mount) for path in paths]
+    return found
+
+
+def _below(mount: str, path: str) -> str:
+    return path if path == mount or path.startswith(f"{mount}/") else mount + path
 
 
 def _load(target: str, *, factory: bool) -> Any:
@@ -138,9 +151,9 @@ def _settings_of(guard: Any) -> Settings:
     return Settings.load(**{name: value for name, value in guard.kwargs.items() if name in Settings.__slots__})
 
 
-def _judged(route: AppRoute, table: PathTable) -> PathFound:
+def _judged(route: AppRoute, table: PathTable, mount: str) -> PathFound:
     # The same table as at run time decides, so that this cannot disagree with the guard.
-    place = table.place({"path": route.path})
+    place = table.place({"path": route.path, "root_path": mount})
     if place.graphql is not None:
         protection = f"guarded ({place.graphql})"
     elif place.needs_token:

@@ -14,6 +14,8 @@ from examples.process import PROJECT
 from tests.support.processes import STARLETTE, Server
 
 APP = """
+from ariadne.asgi import GraphQL
+from graphql import build_schema
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -26,6 +28,9 @@ wrapped = Guard(app, graphql_paths="/graphql,/api")
 declared = Starlette(routes=app.routes)
 declared.add_middleware(Guard, graphql_paths="/api", auth_paths="/private")
 by_method = Starlette(routes=[Route("/api/gql", page, methods=[method]) for method in ("GET", "POST")])
+endpoint = Guard(GraphQL(build_schema("type Query { name: String }")))
+mounted = Starlette(routes=[Mount("/api", Guard(endpoint.app, graphql_paths="/api,/graphql"))])
+open_endpoint = Starlette(routes=[Mount("/", endpoint.app)])
 bare = lambda scope, receive, send: None
 
 def make():
@@ -51,6 +56,17 @@ def test_an_app_that_is_not_guarded_everywhere_is_named(tmp_path: Path) -> None:
         ["/api/gql", "GraphQL  NOT GUARDED"],
         ["Set", "FRAISEQL_GUARD_GRAPHQL_PATHS to cover /api/gql"],
     ]
+
+
+def test_around_an_endpoint_the_paths_are_those_of_the_guard(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "paths_app:endpoint")
+    assert (code, out.splitlines()) == (0, ["/graphql  GraphQL  guarded (/graphql)"])
+    code, out, _ = run(tmp_path, "paths_app:mounted")
+    assert code == 0
+    assert out.splitlines() == ["/api          GraphQL  guarded (/api)", "/api/graphql  GraphQL  guarded (/api)"]
+    code, out, _ = run(tmp_path, "paths_app:open_endpoint")
+    assert code == 1
+    assert out.splitlines()[0] == "/  GraphQL  NOT GUARDED"
 
 
 def test_several_routes_on_one_path_are_one_line(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import JSONResponse
+from starlette.routing import Mount
 
 from fraiseql_guard import SettingsError
 from fraiseql_guard.asgi import startup_warnings
@@ -147,11 +148,17 @@ async def _of_starts(guarded: Callable[..., Any], log: Path) -> list[str]:
     inside.add_middleware(GZipMiddleware)
     middleware = [DefineMiddleware(Guard)]
     of_litestar = Litestar([post("/api/graphql", media_type="text/plain")(page)], middleware=middleware)
-    for app in (starlette_mount(), Guard(bare_strawberry()), Guard(inside), of_litestar, Guard(_careless)):
+    at_the_root = Guard(Starlette(routes=[Mount("/", bare_strawberry())]))
+    for app in (starlette_mount(), at_the_root, Guard(inside), of_litestar, Guard(_careless)):
         await _said_by(app, log)
     guard = guarded(EchoApp(), schema="type Query { people: [Person!]! } type Person { name: String }")
     await graphql(guard, "{ people { name } }")
-    return [*sentences(log), *(line["context"]["detail"] for line in guard.lines("guard.configuration"))]
+    elsewhere = await graphql(guarded(bare_strawberry()), "{ name }", path="/")
+    return [
+        elsewhere.json["detail"],
+        *sentences(log),
+        *(line["context"]["detail"] for line in guard.lines("guard.configuration")),
+    ]
 
 
 def _of_schemas() -> list[str]:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.middleware.gzip import GZipMiddleware
 
 from fraiseql_guard import Guard
 from tests.conftest import SECRET
 from tests.hosts.serving import client_of, lifespan
 from tests.hosts.table import IN_PROCESS, Host, loaded, parameters
 from tests.support.asgi import graphql, request
+from tests.support.upgrades import upgrade
 from tests.support.waiting import until
 
 NO_STORE = "FRAISEQL_REDIS_URL is not set: "
@@ -189,26 +191,78 @@ def bare_ariadne() -> Any:
     return GraphQL(make_executable_schema("type Query { name: String }", query))
 
 
-@pytest.mark.parametrize("host", parameters(tuple(host for host in IN_PROCESS if host.name.endswith("_asgi"))))
-async def test_a_librarys_own_app_answers_everywhere_and_the_start_says_so(host: Host, guarded: Any) -> None:
-    app = {"strawberry_asgi": bare_strawberry, "ariadne_asgi": bare_ariadne}[host.name]()
-    guard = guarded(app, schema=app)
+ENDPOINTS = pytest.mark.parametrize("endpoint", [bare_strawberry, bare_ariadne])
+QUERY = b"query=%7Bname%7D"
+PAGES = ("/health", "/metrics", "/health/detailed")
+
+
+def derived(app: Any) -> Any:
+    """The app as an object of an own class, as they are made to give resolvers a context."""
+    app.__class__ = type("WithContext", (type(app),), {})
+    return app
+
+
+@ENDPOINTS
+@pytest.mark.parametrize("around", [lambda app: app, derived, GZipMiddleware], ids=["itself", "derived", "wrapped"])
+@pytest.mark.parametrize("path", ["/", "/anywhere", "/graphqlx", "/GRAPHQL", "/a/graphql"])
+async def test_an_app_that_is_an_endpoint_answers_on_guarded_paths_alone(
+    endpoint: Callable[[], Any], around: Callable[[Any], Any], path: str, guarded: Any
+) -> None:
+    app = endpoint()
+    guard = guarded(around(app), schema=app)
+    for answer in (
+        await graphql(guard, "{ name }", path=path),
+        await request(guard, "GET", path, query=QUERY),
+        await request(guard, "GET", path, headers={"accept": "text/html"}),
+    ):
+        assert answer.status == 404
+        assert answer.header("content-type") == "application/problem+json"
+        assert answer.json["detail"] == "GraphQL is served on /graphql alone (FRAISEQL_GUARD_GRAPHQL_PATHS)."
+    assert (await request(guard, "HEAD", path)).body == b""
+    for there in ("/graphql", "/graphql/", "/graphql/deeper"):
+        assert (await graphql(guard, "{ name }", path=there)).json == {"data": {"name": "Ada"}}
+        assert (await graphql(guard, "{ __schema { description } }", path=there)).code == "INTROSPECTION_DENIED"
+    assert (await graphql(guard, "{ nmae }")).code == "GRAPHQL_INVALID"
+
+
+@ENDPOINTS
+async def test_around_an_endpoint_the_guards_own_pages_are_there_and_nothing_is_said(
+    endpoint: Callable[[], Any], guarded: Any
+) -> None:
+    guard = guarded(endpoint(), schema="type Query { name: String }")
     async with lifespan(guard.guard):
-        assert (await graphql(guard, "{ name }")).json == {"data": {"name": "Ada"}}
-        assert (await graphql(guard, "{ name }", path="/anywhere")).status == 200
-        assert (await graphql(guard, "{ nmae }")).code == "GRAPHQL_INVALID"
+        pages = [await request(guard, "GET", path, client=("127.0.0.1", 1)) for path in PAGES]
+    assert [page.status for page in pages] == [200, 200, 200]
+    assert pages[0].json == {"status": "ok"}
+    assert b"fraiseql_guard" in pages[1].body
     said = [line["context"]["detail"] for line in guard.lines("guard.configuration")]
-    assert any(
-        sentence.startswith("GraphQL is served on / and not guarded there: put the app into a route")
-        for sentence in said
-    )
-    everywhere = guarded(app, schema=app, graphql_paths="/")
+    assert not any("GraphQL is served on" in sentence or "PATH" in sentence for sentence in said)
+
+
+@ENDPOINTS
+async def test_an_endpoint_can_be_guarded_on_every_path(endpoint: Callable[[], Any], guarded: Any) -> None:
+    everywhere = guarded(endpoint(), schema="type Query { name: String }", graphql_paths="/")
+    assert (await graphql(everywhere, "{ name }", path="/anywhere")).json == {"data": {"name": "Ada"}}
     denied = await graphql(everywhere, "{ __schema { description } }", path="/anywhere")
     assert denied.code == "INTROSPECTION_DENIED"
     said = [line["context"]["detail"] for line in everywhere.lines("guard.configuration")]
     assert not any("not guarded there" in sentence for sentence in said)
     (pages,) = [sentence for sentence in said if "METRICS_PATH" in sentence]
     assert pages.endswith("one of the two is never served. Put the app into a route, such as /graphql")
+
+
+@ENDPOINTS
+async def test_no_socket_of_an_endpoint_is_opened_elsewhere(endpoint: Callable[[], Any], guarded: Any) -> None:
+    guard = guarded(endpoint(), schema="type Query { name: String }")
+    found = [
+        await upgrade(guard, path, http=http, offers=["graphql-ws"])
+        for path in ("/", "/anywhere", "/graphql")
+        for http in (True, False)
+    ]
+    assert [(each.status, each.closed) for each in found] == [
+        *[(404, None), (403, (1008, "Not Found"))] * 2,
+        *[(101, None)] * 2,
+    ]
 
 
 async def test_a_guard_among_litestars_middlewares_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
