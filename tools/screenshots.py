@@ -107,6 +107,8 @@ def story(seconds: float) -> Iterator[tuple[str, str]]:
             "FRAISEQL_GUARD_AUTH_REQUIRED": "false",
             "FRAISEQL_GUARD_ADMIN_TOKENS": f"alice={token}",
             "FRAISEQL_GUARD_TRUSTED_PROXIES": "127.0.0.1",
+            # Two workers of one host, as the console sees them, export their metrics together.
+            "PROMETHEUS_MULTIPROC_DIR": stack.enter_context(TemporaryDirectory()),
             "FRAISEQL_GUARD_STORE_TIMEOUT_MS": "2000",
         }
         servers = []

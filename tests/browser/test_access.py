@@ -178,7 +178,7 @@ def test_everything_has_a_name_and_a_place(log_in: LogIn):
         expect(page.get_by_role(role)).to_have_count(1)
     headings = page.get_by_role("heading").all_text_contents()
     assert headings[0].endswith("console")
-    assert {"Right now", "Sanctions in force", "Last refusals", "Block somebody", "The fleet"} <= set(headings)
+    assert {"Right now", "Sanctions in force", "Last refusals", "Block a caller", "The fleet"} <= set(headings)
     unnamed = """
         [...document.querySelectorAll("button, input:not([hidden]), select, table, svg, section, dialog")]
         .filter((node) => !node.labels?.length && !node.textContent.trim())

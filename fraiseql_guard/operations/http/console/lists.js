@@ -18,7 +18,7 @@ export const sanctions = (act) =>
     empty: "Nobody is blocked or locked out.",
     key: ({ target, policy, origin }) => JSON.stringify([target, policy, origin]),
     columns: [
-      { title: "Whom", cell: ({ target, origin }) => ({ text: format.target(target), tag: origin === "operator" ? "by hand" : "" }) },
+      { title: "Caller", cell: ({ target, origin }) => ({ text: format.target(target), tag: origin === "operator" ? "by hand" : "" }) },
       { title: "Why", cell: ({ policy, reason, actor }) => ({ text: reason || policyName(policy), sub: actor ? `by ${actor}` : reason ? policyName(policy) : "" }) },
       { title: "Ends in", cell: ({ expires_in_seconds: left }) => ({ text: format.duration(left), number: true }) },
       { title: "Action", button: { text: "Lift", label: ({ target }) => `Lift the sanction of ${format.target(target)}`, run: act.lift } },
@@ -31,7 +31,7 @@ export const offenders = (act) =>
     empty: "Nobody was refused in the last five minutes.",
     key: ({ target }) => JSON.stringify(target),
     columns: [
-      { title: "Who", cell: ({ target, by_code }) => ({ text: format.target(target), sub: codes(by_code) }) },
+      { title: "Caller", cell: ({ target, by_code }) => ({ text: format.target(target), sub: codes(by_code) }) },
       { title: "Requests", cell: ({ requests }) => ({ text: format.count(requests), number: true }) },
       { title: "Refused", cell: ({ refusals: refused, requests }) => ({ text: format.count(refused), sub: requests ? format.percent(refused / requests) : "", number: true }) },
       { title: "Action", button: { text: "Block…", label: ({ target }) => `Block ${format.target(target)}: fill in the form`, run: act.blockThis } },
@@ -54,7 +54,7 @@ export const refusals = (act) =>
           roomy: true,
         }),
       },
-      { title: "Who", cell: who },
+      { title: "Caller", cell: who },
       { title: "Request and trace", cell: ({ request_id, trace_id }) => ({ text: request_id, sub: trace_id, code: true }) },
       { title: "Action", button: { text: "Why?", label: ({ request_id }) => `Why was request ${request_id} refused?`, run: act.why } },
     ],
@@ -132,7 +132,7 @@ export const sockets = (act) =>
     empty: "Nothing is open.",
     key: ({ id }) => id,
     columns: [
-      { title: "Who", cell: who },
+      { title: "Caller", cell: who },
       { title: "What", cell: ({ protocol, operations, operations_open: open, endpoint, id }) => ({ text: openOperations(operations, open) || format.words(protocol), sub: [operations.length && format.words(protocol), endpoint, id].filter(Boolean).join(" · "), roomy: true }) },
       { title: "Open for", cell: ({ age_seconds: age, events }) => ({ text: format.duration(age), sub: events ? format.plural(events, "event") : "", number: true }) },
       { title: "Waiting", cell: ({ waiting_bytes: waiting }) => ({ text: waiting ? format.bytes(waiting) : "–", number: true }) },
@@ -162,7 +162,7 @@ export const actions = () =>
     key: (action) => JSON.stringify(action),
     columns: [
       { title: "At", cell: ({ at }) => moment(at) },
-      { title: "Who", cell: ({ actor }) => ({ text: actor || "–", roomy: true }) },
+      { title: "Operator", cell: ({ actor }) => ({ text: actor || "–", roomy: true }) },
       { title: "What", cell: ({ event, fields }) => ({ text: event, sub: told(fields) }) },
     ],
   });
