@@ -1,5 +1,6 @@
 """Every action of the command is felt by a request to every one of four workers, by either way in."""
 
+import asyncio
 import hashlib
 import itertools
 import re
@@ -10,6 +11,7 @@ import pytest
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.operator.interface import Block, Done, LimitOverride
 from fraiseql_guard.operations.operator.json_values import from_json
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import QUERY, Operator, eventually
 
@@ -163,6 +165,28 @@ def test_all_automatic_blocks_are_lifted_and_the_operators_stay(fleet, operator,
     operator.done("lift", "--all", "--origin", "any")
     fleet.felt(200, address=other)
     assert operator("blocks").out == ""
+
+
+def test_lifting_goes_on_when_the_worker_that_did_it_has_ended(fleet, operator, address):
+    forged = make_token(FORGED, sub="root")
+    eventually(
+        lambda: (
+            {answer.status_code for answer in fleet.answers(address=address, token=forged)} == {403} or "not blocked"
+        ),
+        "forged tokens should bring a block",
+    )
+
+    async def begin_and_end() -> None:
+        store = RedisStore(fleet.redis.url, timeout_seconds=5)
+        begun = await store.lift_jobs.begin("automatic", "0123456789abcdef", actor="bob", worker="gone/1", total=1)
+        assert begun.granted
+        await store.aclose()
+
+    asyncio.run(begin_and_end())
+    ran = operator("lift", "--all")
+    assert (ran.code, "it goes on" in ran.err) == (0, True), ran
+    assert re.fullmatch(r"[1-9] sanctions? of automatic origin ended\.\n", ran.out), ran.out
+    assert fleet.answers(address=address, token=forged)[0].status_code == 401
 
 
 def test_garbage_is_collected_by_every_worker(fleet, operator):

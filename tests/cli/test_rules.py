@@ -65,6 +65,20 @@ def test_check_and_list_read_the_environment(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "ends_with", "problem"),
+    [(b"rules: [\xff]", 1, "it is not UTF-8 text"), (None, 2, "No such file or directory"), (b"", 0, "0 rules")],
+    ids=["not UTF-8", "no file", "empty"],
+)
+def test_check_says_what_a_file_is_that_holds_no_rules(tmp_path, written, ends_with, problem) -> None:
+    path = tmp_path / "rules.yml"
+    if written is not None:
+        path.write_bytes(written)
+    code, out, err = run(tmp_path, "rules", "check", str(path))
+    assert (code, problem in out + err) == (ends_with, True), (code, out, err)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
     ("options", "rule", "code"),
     [((), "exports", 0), (("--path", "/other"), None, 1), (("--method", "get"), "exports", 0)],
 )
