@@ -18,7 +18,6 @@ _LIBRARIES: Final = frozenset(
 _ENDPOINTS: Final = frozenset(
     {
         "ariadne.asgi.graphql.GraphQL",
-        "starlette_graphene.GraphQLApp",
         "starlette_graphene3.GraphQLApp",
         "strawberry.asgi.GraphQL",
     }
