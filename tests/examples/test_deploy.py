@@ -21,6 +21,7 @@ from fraiseql_guard.operations.explained_rule import RequestHead
 from fraiseql_guard.operations.fleet.rules_file import with_rules
 from fraiseql_guard.operations.runbooks.model import Runbook, Severity
 from fraiseql_guard.operations.runbooks.render import ALERTS, RECORDING_FILE, rule_files
+from tests.support.asgi import EchoApp, graphql
 from tests.support.pages import blocks
 from tools.components import locate
 from tools.expressions import ROOT
@@ -28,7 +29,7 @@ from tools.expressions import ROOT
 FOLDER = ROOT / "examples" / "deploy"
 NAMES = {alert.name for alert in ALERTS}
 READ_HERE = {
-    "README.md", "alertmanager.yml", "gunicorn.conf.py", "loki-rules.yaml", "prometheus.yml", "promtail.yaml",
+    "README.md", "alertmanager.yml", "gunicorn.conf.py", "loki-rules.yaml", "prometheus.yml", "config.alloy",
     "rules.yml", "servicemonitor.yaml",
 }  # fmt: skip
 READ_BESIDE = {
@@ -114,15 +115,24 @@ def test_the_service_monitor_has_the_operator_s_shape():
     assert int(endpoint["scrapeTimeout"][:-1]) < int(endpoint["interval"][:-1])
 
 
-def test_promtail_reads_what_a_log_line_has():
-    found = read("promtail.yaml")
-    assert {"clients", "positions", "scrape_configs"} <= set(found)
-    (job,) = found["scrape_configs"]
-    stages = {name: stage for each in job["pipeline_stages"] for name, stage in each.items()}
-    assert set(stages) == {"json", "labels", "timestamp"}
-    assert set(stages["json"]["expressions"]) == set(stages["labels"]) | {stages["timestamp"]["source"]}
-    assert set(stages["labels"]) == {"level", "event"}  # never a user, an address or an id
-    assert "__path__" in job["static_configs"][0]["labels"]
+async def test_alloy_reads_what_a_log_line_has(guarded):
+    text = (FOLDER / "config.alloy").read_text()
+    components = set(re.findall(r'^([a-z._]+) "(\w+)" \{$', text, re.MULTILINE))
+    used = set(re.findall(r"\b((?:local|loki)\.[a-z_.]+?)\.(\w+)\.(?:targets|receiver)\b", text))
+    assert used <= components
+    assert {name for name, _ in components - used} == {"loki.source.file"}  # where it begins
+    read, labels = (
+        set(re.findall(r'"(\w+)" +=', re.search(rf"{block} \{{(.*?)\n  \}}", text, re.DOTALL)[1]))
+        for block in ("stage.json", "stage.labels")
+    )
+    assert labels == {"level", "event"}  # never a user, an address or an id
+    assert read == labels | set(re.findall(r'source = "(\w+)"', text))
+    guard = guarded(EchoApp())
+    await graphql(guard, "{ __schema { description } }")
+    lines = guard.lines()
+    assert lines
+    assert all(read <= line.keys() for line in lines)
+    assert [text.count(each) for each in "{[("] == [text.count(each) for each in "}])"]
 
 
 def test_the_rules_for_loki_are_of_events_that_there_are():
