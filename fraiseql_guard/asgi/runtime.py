@@ -61,6 +61,8 @@ _JUDGES_OF_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection
 """Protections that decide by what a request asks for, which its body tells."""
 _CHECKING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
 """Protections that look at every request, and can be told to monitor."""
+_ON_GRAPHQL_PATHS_ALONE: Final = (Protection.AUTH, Protection.QUERY_LIMITS)
+"""Protections without which a path that no setting names is open: they look at GraphQL paths alone."""
 
 
 def first_in_force(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection | None:
@@ -230,6 +232,16 @@ class Runtime:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
+
+    @property
+    def refuses(self) -> bool:
+        """Whether anything is enforced that has a mode."""
+        return any(map(self.enforces, _CHECKING))
+
+    @property
+    def on_graphql_paths_alone(self) -> frozenset[Protection]:
+        """The mounted protections of _ON_GRAPHQL_PATHS_ALONE."""
+        return frozenset(filter(self.mounted, _ON_GRAPHQL_PATHS_ALONE))
 
     def in_whose_name(self, protection: Protection) -> Protection:
         """In whose name a request is refused that a part of ``protection`` could not check: its own if that is
