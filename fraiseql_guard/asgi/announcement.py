@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.types import Scope
 
-from fraiseql_guard.asgi.app_routes import routes_of, unguarded_graphql
+from fraiseql_guard.asgi.app_routes import LOOSE, routes_of, unguarded_graphql
 from fraiseql_guard.asgi.elsewhere import is_on_graphql_paths
 from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.runtime import Runtime
@@ -62,6 +62,8 @@ def _unguarded_paths(runtime: Runtime, app: Any, *, scope: Scope, guards: type) 
     if found == ("/",):
         # Under / every path is GraphQL, the guard's own pages among them.
         return [f"{served}: put the app into a route, such as /graphql. {variable}=/ guards it too, without /metrics"]
+    if all(path.endswith(LOOSE) for path in found):
+        return [f"{served}: a mount takes all paths that begin so. Make it a route (in Litestar without is_mount)"]
     beginning = ", of a path with a parameter its fixed beginning" if any("{" in path for path in found) else ""
     return [f"{served}: name it in {variable}, beside the other paths{beginning}"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -28,6 +28,9 @@ _ENDPOINTS: Final = frozenset(
 """Classes of apps that are a GraphQL endpoint and nothing else, on whatever path they are asked."""
 _NAMED: Final = re.compile(r"(^|[/_.-])(graphql|gql)", re.IGNORECASE)
 _DEEPEST: Final = 20
+LOOSE: Final = "*"
+"""The end of a path that stands for all that begin like it: of mounts of Litestar and Hypercorn, which take /graphqlx
+for a path below /graphql."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,9 @@ class GuardAround:
 
     @property
     def protections(self) -> frozenset[Protection]:
-        """What it is there for."""
-        found: frozenset[Protection] = getattr(self.guard, "cls", self.guard).protections
+        """What it is there for, with those that it has taken over."""
+        options = getattr(self.guard, "mount_options", None) or getattr(self.guard, "cls", self.guard)
+        found: frozenset[Protection] = options.protections
         return found
 
 
@@ -149,21 +153,42 @@ def _walk(app: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
         yield AppRoute(prefix or "/", (), True, walk.guards)
         return
     for route in _listed(app):
-        path = prefix + (getattr(route, "path", None) or "")
-        endpoint, handlers = getattr(route, "endpoint", None), getattr(route, "route_handlers", None)
-        inner = getattr(route, "app", None)
-        below = list(_walk(inner, path, walk)) if endpoint is None else ()  # a mount or a host
-        if below:
-            yield from below
-        elif handlers:  # Litestar
-            for handler in handlers:
-                yield _route(path, getattr(handler, "http_methods", ()), getattr(handler, "fn", handler), walk.guards)
-        else:  # a route adds nothing to the prefix of what it leads to
-            innermost, through = walk.into(inner, prefix)
-            speaker = innermost if _of_library(innermost) else endpoint
-            yield _route(path, getattr(route, "methods", ()), speaker, through.guards)
+        yield from _routes_at(route, prefix, walk)
     for path, inner in _beside_routes(app):
-        yield from _walk(inner, prefix + path, walk)
+        for route in _walk(inner, prefix + path, walk):
+            yield route
+            if path and route.path == prefix + path:
+                yield _loose(route)
+
+
+def _routes_at(route: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
+    """What one route of an app's list leads to."""
+    path = prefix + (getattr(route, "path", None) or "")
+    endpoint, inner = getattr(route, "endpoint", None), getattr(route, "app", None)
+    below = list(_walk(inner, path, walk)) if endpoint is None else ()  # a mount or a host
+    if below:
+        yield from below
+    elif handlers := _litestar_handlers(route):
+        for handler in handlers:
+            found = _route(path, getattr(handler, "http_methods", ()), getattr(handler, "fn", handler), walk.guards)
+            yield found
+            if getattr(handler, "is_mount", False):
+                yield _loose(found)
+    else:  # a route adds nothing to the prefix of what it leads to
+        innermost, through = walk.into(inner, prefix)
+        speaker = innermost if _of_library(innermost) else endpoint
+        yield _route(path, getattr(route, "methods", ()), speaker, through.guards)
+
+
+def _loose(route: AppRoute) -> AppRoute:
+    """The route that there is beside one whose path is compared as a text: of every path that begins like it."""
+    return replace(route, path=f"{route.path}{LOOSE}")
+
+
+def _litestar_handlers(route: Any) -> Iterable[Any]:
+    """Of HTTP a route has several, of a WebSocket or a mounted app one."""
+    single = getattr(route, "route_handler", None)
+    return getattr(route, "route_handlers", None) or (() if single is None else (single,))
 
 
 def _quart_routes(app: Any, prefix: str, guards: tuple[GuardAround, ...]) -> Iterator[AppRoute]:
