@@ -81,6 +81,7 @@ class Dispatcher:
                 ctx.head_key = None if key is None else HeadKey(key, generation)
                 answering = self._answering(ctx, app)
                 ctx.own_page, app = answering is not app, answering
+            ctx.enforced = runtime.refuses
             if nested:
                 nest(ctx, scope, runtime)
             if not ctx.guarded and self._uncovered.looking:
@@ -152,6 +153,7 @@ class Dispatcher:
         try:
             place = runtime.paths.place(scope)
             ctx = describe(scope, runtime, place)
+            ctx.enforced = runtime.refuses
             nest(ctx, scope, runtime)
         except Exception as error:  # noqa: BLE001 - as above
             runtime.tell(runtime.recorder.fault, "describe", error)

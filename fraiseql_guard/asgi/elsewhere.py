@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fraiseql_guard.asgi.app_routes import is_endpoint, shows_routes
 from fraiseql_guard.asgi.logins import MARK
+from fraiseql_guard.core.context import outers
 from fraiseql_guard.core.request import context_of
 from fraiseql_guard.core.settings import name_of
 
@@ -22,8 +23,8 @@ _DEEPEST: Final = 50
 class OnGraphQLPaths:
     """A GraphQL endpoint that is asked on GraphQL paths alone; elsewhere it is a 404 (RFC 9457) that names them.
 
-    It stands at the endpoint itself, so that middleware between guard and endpoint may answer paths of its own. A guard
-    that enforces nothing (in monitor mode, for example) takes no path away, and neither does one that is not there.
+    It stands at the endpoint itself, so that middleware between guard and endpoint may answer paths of its own. Of
+    several guards the innermost decides that enforces anything: in monitor mode one takes no path away.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -31,8 +32,9 @@ class OnGraphQLPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
-        guard, ctx = scope.get(MARK), context_of(scope)
-        if guard is None or ctx is None or ctx.guarded or not guard.runtime.refuses:
+        ctx, guard = context_of(scope), scope.get(MARK)
+        deciding = None if ctx is None else next((each for each in (ctx, *outers(ctx)) if each.enforced), None)
+        if guard is None or deciding is None or deciding.guarded:
             await self.app(scope, receive, send)
         else:
             await _answer_not_found(guard.settings.graphql_paths, scope, send)

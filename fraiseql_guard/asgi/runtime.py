@@ -172,6 +172,8 @@ class Runtime:
     """Whether plain metrics are mounted."""
     authenticates: bool = field(init=False)
     """Whether tokens are looked at."""
+    refuses: bool = field(init=False)
+    """Whether anything is enforced that has a mode."""
     limits_rates: bool = field(init=False)
     """Whether rate limits are enforced."""
     bounds_bodies: bool = field(init=False)
@@ -194,6 +196,7 @@ class Runtime:
         looked_up: dict[str, Any] = {
             "counts": self.mounted(Protection.METRICS),
             "authenticates": self.mounted(Protection.AUTH),
+            "refuses": any(map(self.enforces, _CHECKING)),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
@@ -232,11 +235,6 @@ class Runtime:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
-
-    @property
-    def refuses(self) -> bool:
-        """Whether anything is enforced that has a mode."""
-        return any(map(self.enforces, _CHECKING))
 
     @property
     def on_graphql_paths_alone(self) -> frozenset[Protection]:

@@ -104,9 +104,8 @@ class _Asked:
 
         async def watched_receive() -> Message:
             message = await receive()
-            look, self.by_body = self.by_body, None
-            if look is not None:
-                self.found = look(_beginning(message))
+            if self.by_body is not None and (beginning := _beginning(message)):
+                self.found, self.by_body = self.by_body(beginning), None
             return message
 
         return watched_receive

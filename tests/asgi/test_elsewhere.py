@@ -28,9 +28,7 @@ OPEN = {"data": {"name": None}}
 
 
 def endpoint() -> Any:
-    from ariadne.asgi import GraphQL
-
-    return GraphQL(SCHEMA)
+    return pytest.importorskip("ariadne.asgi").GraphQL(SCHEMA)
 
 
 class WithPaths:
@@ -133,6 +131,16 @@ async def test_a_guard_further_inside_says_itself_on_which_paths_it_is_served(
     denied = await graphql(guard, "{ __schema { description } }", path="/query")
     assert denied.code == "INTROSPECTION_DENIED"
     assert told(guard, "/query serves GraphQL") == []
+
+
+@pytest.mark.parametrize(
+    "inner", [MetricsMiddleware, lambda app: Guard(app, mode="monitor")], ids=["metrics", "monitor"]
+)
+async def test_of_several_guards_the_innermost_decides_that_enforces_anything(inner: Any, guarded: Any) -> None:
+    guard = guarded(CORSMiddleware(inner(endpoint())))
+    assert (await graphql(guard, "{ name }", path="/")).status == 404
+    assert (await upgrade(guard, "/", http=True, offers=[T])).status == 404
+    assert (await graphql(guard, "{ name }")).json == OPEN
 
 
 async def test_an_endpoint_that_another_app_serves_without_a_guard_stays_as_it_is(guarded: Any) -> None:
