@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from fraiseql_guard.asgi.app_routes import AppRoute, GuardAround, routes_of
+from fraiseql_guard.asgi.app_routes import LOOSE, AppRoute, GuardAround, routes_of
 from fraiseql_guard.asgi.elsewhere import is_on_graphql_paths
 from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.asgi.paths import PathTable
@@ -91,9 +91,14 @@ def _print(found: Sequence[PathFound]) -> None:
     for path, graphql, says in dict.fromkeys((each.path, each.graphql, each.says) for each in found):
         kind = "GraphQL" if graphql else "       "
         print_line(f"{path:<{width}}  {kind}  {says}")
-    open_paths = dict.fromkeys(each.path for each in found if each.open)
-    if open_paths:
-        print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}")
+    open_paths = list(dict.fromkeys(each.path for each in found if each.open))
+    loose = [path for path in open_paths if path.endswith(LOOSE)]
+    if named := [path for path in open_paths if path not in loose]:
+        print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(named)}")
+    if loose:
+        print_line(
+            f"Make a route of the mount that takes {', '.join(loose)}: no setting covers all paths that begin so"
+        )
 
 
 # --- of an app that can be imported -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tests.support.processes import STARLETTE, Server
 APP = """
 from ariadne.asgi import GraphQL
 from graphql import build_schema
+from hypercorn.middleware import DispatcherMiddleware
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -34,6 +35,7 @@ in_a_route = Starlette(routes=[Route("/query", Guard(endpoint.app)), Route("/gra
 monitored = Guard(endpoint.app, mode="monitor")
 in_a_mount = Starlette(routes=[Mount("/api", Guard(Starlette(routes=[Route("/graphql", page), Route("/gql", page)])))])
 rates_alone = Guard(Starlette(routes=[Mount("/api", RateLimitMiddleware(endpoint.app))]))
+in_hypercorn = Guard(DispatcherMiddleware({"/graphql": endpoint.app.app}))
 open_endpoint = Starlette(routes=[Mount("/", endpoint.app)])
 bare = lambda scope, receive, send: None
 
@@ -85,6 +87,18 @@ def test_around_an_endpoint_the_paths_are_those_of_the_guard(tmp_path: Path) -> 
 def test_a_guard_is_judged_by_where_it_stands_and_what_it_does(tmp_path: Path, app: str, lines: list[str]) -> None:
     code, out, _ = run(tmp_path, f"paths_app:{app}")
     assert (code, out.splitlines()[:-1]) == (1, lines)
+
+
+def test_a_mount_that_takes_all_paths_that_begin_alike_has_its_own_remedy(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "paths_app:in_hypercorn")
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "/graphql   GraphQL  guarded (/graphql)",
+            "/graphql*  GraphQL  NOT GUARDED",
+            "Make a route of the mount that takes /graphql*: no setting covers all paths that begin so",
+        ],
+    )
 
 
 def test_several_routes_on_one_path_are_one_line(tmp_path: Path) -> None:
