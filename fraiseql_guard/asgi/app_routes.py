@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
+from starlette.routing import Router
+
 from fraiseql_guard.asgi.paths import PathTable
+from fraiseql_guard.core.signals import Protection
 
 _LIBRARIES: Final = frozenset(
     {"ariadne", "graphene", "graphql_server", "starlette_graphene", "starlette_graphene3", "strawberry", "tartiflette"}
@@ -25,17 +28,36 @@ _ENDPOINTS: Final = frozenset(
 """Classes of apps that are a GraphQL endpoint and nothing else, on whatever path they are asked."""
 _NAMED: Final = re.compile(r"(^|[/_.-])(graphql|gql)", re.IGNORECASE)
 _DEEPEST: Final = 20
+LOOSE: Final = "*"
+"""The end of a path that stands for all that begin like it: of mounts of Litestar and Hypercorn, which take /graphqlx
+for a path below /graphql."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuardAround:
+    """A guard around a route, or Starlette's declaration of one that is not built yet, and the prefix of the mounts
+    that it stands in."""
+
+    guard: Any
+    mount: str
+
+    @property
+    def protections(self) -> frozenset[Protection]:
+        """What it is there for, with those that it has taken over."""
+        options = getattr(self.guard, "mount_options", None) or getattr(self.guard, "cls", self.guard)
+        found: frozenset[Protection] = options.protections
+        return found
 
 
 @dataclass(frozen=True, slots=True)
 class AppRoute:
     """One route: its path (a template), its methods (empty: any, or a WebSocket), whether it speaks GraphQL, and the
-    innermost guard around it: the guard, or Starlette's declaration of one that is not built yet."""
+    guards around it, the outermost first."""
 
     path: str
     methods: tuple[str, ...]
     graphql: bool
-    guard: Any = None
+    guards: tuple[GuardAround, ...] = ()
 
 
 def routes_of(app: Any, guards: type | None = None) -> tuple[AppRoute, ...]:
@@ -43,15 +65,22 @@ def routes_of(app: Any, guards: type | None = None) -> tuple[AppRoute, ...]:
 
     Empty if the app shows none. Instances of ``guards`` further inside are noted on the routes that they guard.
     """
-    return tuple(dict.fromkeys(_walk(app, "", _RouteWalk(guards, None, 0))))
+    return tuple(dict.fromkeys(_walk(app, "", _RouteWalk(guards, (), 0))))
 
 
-def unguarded_graphql(app: Any, table: PathTable, guards: type | None = None, mount: str = "") -> tuple[str, ...]:
-    """Paths of routes that speak GraphQL and are covered by no configured path, nor guarded further inside.
+def unguarded_graphql(
+    app: Any,
+    table: PathTable,
+    guards: type | None = None,
+    mount: str = "",
+    needed: frozenset[Protection] = frozenset(),
+) -> tuple[str, ...]:
+    """Paths of routes that speak GraphQL and are covered by no configured path, nor guarded further inside, with all
+    ``needed`` protections.
 
     ``mount`` is the root path under which the app stands.
     """
-    routes = [route for route in routes_of(app, guards) if route.graphql and route.guard is None]
+    routes = [route for route in routes_of(app, guards) if route.graphql and not _guarded_inside(route, needed)]
     return tuple(dict.fromkeys(route.path for route in routes if not _covers(table, route, mount)))
 
 
@@ -62,9 +91,21 @@ def guarded_endpoints(app: Any, table: PathTable) -> frozenset[str]:
 
 
 def is_endpoint(app: Any) -> bool:
-    """Whether an app, also behind middleware that shows its ``app``, is a GraphQL endpoint and nothing else."""
-    innermost, _ = _RouteWalk(None, None, 0).into(app)
-    return any(f"{each.__module__}.{each.__qualname__}" in _ENDPOINTS for each in type(innermost).__mro__)
+    """Whether an app, or the app that it is a method or a partial of, is a GraphQL endpoint and nothing else."""
+    while isinstance(app, partial):
+        app = app.func
+    app = getattr(app, "__self__", app)
+    return any(f"{each.__module__}.{each.__qualname__}" in _ENDPOINTS for each in type(app).__mro__)
+
+
+def shows_routes(app: Any) -> bool:
+    """Whether an app shows routes of its own."""
+    return bool(_listed(app)) or _url_map(app) is not None or any(True for _ in _beside_routes(app))
+
+
+def _guarded_inside(route: AppRoute, needed: frozenset[Protection]) -> bool:
+    found = [each.protections for each in route.guards]
+    return bool(found) and needed <= frozenset().union(*found)
 
 
 def _covers(table: PathTable, route: AppRoute, mount: str = "") -> bool:
@@ -73,60 +114,102 @@ def _covers(table: PathTable, route: AppRoute, mount: str = "") -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _RouteWalk:
-    """Where a walk stands: which classes are guards, the last one that it met, and how deep it is."""
+    """Where a walk stands: which classes are guards, those that it met, and how deep it is."""
 
-    guards: type | None
-    guard: Any
+    classes: type | None
+    guards: tuple[GuardAround, ...]
     level: int
 
-    def into(self, app: Any) -> tuple[Any, _RouteWalk]:
+    def into(self, app: Any, prefix: str) -> tuple[Any, _RouteWalk]:
         """The first app with routes of its own behind this one, and the walk that goes on there."""
-        guard = self.guard
+        met = self.guards
         for _ in range(_DEEPEST):
-            guard = self._guard_at(app) or guard
-            if app is None or _listed(app) or _url_map(app) is not None or _of_library(app):
+            met += tuple(GuardAround(each, prefix) for each in self._guards_at(app))
+            if app is None or shows_routes(app) or _of_library(app):
                 break
             app = getattr(app, "app", None) or getattr(app, "__self__", None)  # Quart's asgi_app is a method
-        return app, _RouteWalk(self.guards, guard, self.level + 1)
+        return app, _RouteWalk(self.classes, met, self.level + 1)
 
-    def _guard_at(self, app: Any) -> Any:
-        """The app itself if it is a guard, or the declaration of one that a Starlette app will build."""
-        guards = self.guards
-        if guards is None or isinstance(app, guards):
-            return app if guards is not None else None
-        declared = getattr(app, "user_middleware", None) or ()
-        return next((each for each in declared if isinstance(each.cls, type) and issubclass(each.cls, guards)), None)
+    def _guards_at(self, app: Any) -> Iterator[Any]:
+        """The app itself if it is a guard, and the declarations of those that a Starlette app will build."""
+        if self.classes is None:
+            return
+        if isinstance(app, self.classes):
+            yield app
+        for each in getattr(app, "user_middleware", None) or ():
+            if isinstance(each.cls, type) and issubclass(each.cls, self.classes):
+                yield each
 
 
 def _walk(app: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
     if walk.level > _DEEPEST:
         return
-    app, walk = walk.into(app)
-    if (url_map := _url_map(app)) is not None:  # Quart
-        views = getattr(app, "view_functions", {})
-        for rule in url_map.iter_rules():
-            yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint), walk.guard)
+    app, walk = walk.into(app, prefix)
+    if _url_map(app) is not None:
+        yield from _quart_routes(app, prefix, walk.guards)
         return
-    if _of_library(app) and not _listed(app):  # a library's own app answers on every path
-        yield AppRoute(prefix or "/", (), True, walk.guard)
+    if _of_library(app) and not shows_routes(app) and not hasattr(app, "application_mapping"):
+        # A library's own app answers on every path, but for Strawberry's router of Channels, which has patterns.
+        yield AppRoute(prefix or "/", (), True, walk.guards)
         return
     for route in _listed(app):
-        path = prefix + (getattr(route, "path", None) or "")
-        endpoint, handlers = getattr(route, "endpoint", None), getattr(route, "route_handlers", None)
-        inner = getattr(route, "app", None)
-        below = list(_walk(inner, path, walk)) if endpoint is None else ()  # a mount or a host
-        if below:
-            yield from below
-        elif handlers:  # Litestar
-            for handler in handlers:
-                yield _route(path, getattr(handler, "http_methods", ()), getattr(handler, "fn", handler), walk.guard)
-        else:
-            yield _route(path, getattr(route, "methods", ()), endpoint or inner, walk.into(inner)[1].guard)
+        yield from _routes_at(route, prefix, walk)
+    for path, inner in _beside_routes(app):
+        for route in _walk(inner, prefix + path, walk):
+            yield route
+            if path and route.path == prefix + path:
+                yield _loose(route)
+
+
+def _routes_at(route: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
+    """What one route of an app's list leads to."""
+    path = prefix + (getattr(route, "path", None) or "")
+    endpoint, inner = getattr(route, "endpoint", None), getattr(route, "app", None)
+    below = list(_walk(inner, path, walk)) if endpoint is None else ()  # a mount or a host
+    if below:
+        yield from below
+    elif handlers := _litestar_handlers(route):
+        for handler in handlers:
+            found = _route(path, getattr(handler, "http_methods", ()), getattr(handler, "fn", handler), walk.guards)
+            yield found
+            if getattr(handler, "is_mount", False):
+                yield _loose(found)
+    else:  # a route adds nothing to the prefix of what it leads to
+        innermost, through = walk.into(inner, prefix)
+        speaker = innermost if _of_library(innermost) else endpoint
+        yield _route(path, getattr(route, "methods", ()), speaker, through.guards)
+
+
+def _loose(route: AppRoute) -> AppRoute:
+    """The route that there is beside one whose path is compared as a text: of every path that begins like it."""
+    return replace(route, path=f"{route.path}{LOOSE}")
+
+
+def _litestar_handlers(route: Any) -> Iterable[Any]:
+    """Of HTTP a route has several, of a WebSocket or a mounted app one."""
+    single = getattr(route, "route_handler", None)
+    return getattr(route, "route_handlers", None) or (() if single is None else (single,))
+
+
+def _quart_routes(app: Any, prefix: str, guards: tuple[GuardAround, ...]) -> Iterator[AppRoute]:
+    views = getattr(app, "view_functions", {})
+    for rule in _url_map(app).iter_rules():
+        yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint), guards)
 
 
 def _url_map(app: Any) -> Any:
     url_map = getattr(app, "url_map", None)
     return url_map if hasattr(url_map, "iter_rules") else None
+
+
+def _beside_routes(app: Any) -> Iterator[tuple[str, Any]]:
+    """Apps that another leads to, with the beginning of their paths: those of Hypercorn's DispatcherMiddleware, and
+    what one of Starlette's routers asks where no route matches."""
+    mounts, router = getattr(app, "mounts", None), getattr(app, "router", app)
+    if isinstance(mounts, dict):
+        yield from ((path.rstrip("/"), inner) for path, inner in mounts.items())
+    if isinstance(router, Router) and getattr(router.default, "__self__", None) is not router:
+        yield "", router.default
 
 
 def _listed(app: Any) -> Iterable[Any]:
@@ -138,9 +221,9 @@ def _listed(app: Any) -> Iterable[Any]:
     return routes if iterate is None else list(iterate(routes))
 
 
-def _route(path: str, methods: Iterable[Any] | None, endpoint: Any, guard: Any) -> AppRoute:
+def _route(path: str, methods: Iterable[Any] | None, endpoint: Any, guards: tuple[GuardAround, ...]) -> AppRoute:
     named = tuple(sorted(str(method) for method in methods or ()))
-    return AppRoute(path or "/", named, bool(_NAMED.search(path)) or _of_library(endpoint), guard)
+    return AppRoute(path or "/", named, bool(_NAMED.search(path)) or _of_library(endpoint), guards)
 
 
 def _of_library(endpoint: Any) -> bool:

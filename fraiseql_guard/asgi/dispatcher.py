@@ -9,7 +9,6 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fraiseql_guard.asgi.describe import describe, nest
-from fraiseql_guard.asgi.elsewhere import elsewhere
 from fraiseql_guard.asgi.exposition_page import send_exposition
 from fraiseql_guard.asgi.head_cache import HeadKey
 from fraiseql_guard.asgi.health_pages import detailed, is_short, short
@@ -28,15 +27,11 @@ _INTERNAL_ERROR: Final = 1011
 
 
 class Dispatcher:
-    """Serves every scope under the settings in force. Holds what concerns the process, not a request.
+    """Serves every scope under the settings in force. Holds what concerns the process, not a request."""
 
-    ``only_graphql``: the app is a GraphQL endpoint and nothing else, and gets no request for another path.
-    """
-
-    def __init__(self, runtime: Runtime, *, only_graphql: bool = False) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime  # exchanged when an operator changes the settings in force
-        self._only_graphql = only_graphql
-        self._uncovered = UncoveredGraphQL(runtime.recorder.warn)
+        self._uncovered = UncoveredGraphQL(runtime.recorder.warn, runtime.on_graphql_paths_alone)
         self._http_answers = HttpAnswers(runtime.now)
         self.apart = False
         """Whether operators have a port of their own, so that their path on this one is the app's."""
@@ -86,6 +81,7 @@ class Dispatcher:
                 ctx.head_key = None if key is None else HeadKey(key, generation)
                 answering = self._answering(ctx, app)
                 ctx.own_page, app = answering is not app, answering
+            ctx.enforced = runtime.refuses
             if nested:
                 nest(ctx, scope, runtime)
             if not ctx.guarded and self._uncovered.looking:
@@ -123,7 +119,6 @@ class Dispatcher:
         if ctx.guarded:
             return app
         runtime = self.runtime
-        app = self._where_it_is(ctx, app)
         if runtime.metrics_access is not None and runtime.metrics_access.asked_for(ctx):
             return self._exposition
         if runtime.health_access is None:
@@ -131,10 +126,6 @@ class Dispatcher:
         if runtime.health_access.asked_for(ctx):
             return detailed(runtime.health)
         return short(app) if is_short(ctx) else app
-
-    def _where_it_is(self, ctx: RequestContext, app: ASGIApp) -> ASGIApp:
-        """The app, if it is served on this path."""
-        return app if ctx.guarded or not self._only_graphql else elsewhere(self.runtime.settings.graphql_paths)
 
     async def _exposition(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the checks like any other."""
@@ -162,13 +153,12 @@ class Dispatcher:
         try:
             place = runtime.paths.place(scope)
             ctx = describe(scope, runtime, place)
+            ctx.enforced = runtime.refuses
             nest(ctx, scope, runtime)
         except Exception as error:  # noqa: BLE001 - as above
             runtime.tell(runtime.recorder.fault, "describe", error)
             return send({"type": "websocket.close", "code": _INTERNAL_ERROR})
         ctx.for_operator = for_operator or self._operators_at(place) is not None
-        if not for_operator:
-            app = self._where_it_is(ctx, app)
         runtime.control.ensure_polling()
         if not ctx.guarded and self._uncovered.looking:
             receive, send = self._uncovered.watch(scope, receive, send)

@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, made_for_one_route, schema_of
 from fraiseql_guard.asgi.app_hooks import AppHooks
-from fraiseql_guard.asgi.app_routes import guarded_endpoints, is_endpoint
+from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
+from fraiseql_guard.asgi.elsewhere import on_graphql_paths
 from fraiseql_guard.asgi.inner_guards import names_inside, told
 from fraiseql_guard.asgi.lifespan import lead_lifespan
 from fraiseql_guard.asgi.logins import MARK, logins
@@ -156,13 +157,12 @@ class Middleware:
             mount_options = replace(mount_options, schema=next(filter(None, map(schema_of, chain(app))), None))
         if mount_options.clock is not None:
             mount_options = replace(mount_options, settings=mount_options.settings.by(mount_options.clock))
-        self.app = app
+        self.app = on_graphql_paths(app, Middleware)
         self.mount_options = mount_options
         self.host = ProcessMonitor.of(mount_options.settings, inner.host if inner else None)
         self.host.fact_sources.offer(POOL, self.database.facts)
         self.reloader = RuntimeReloader(mount_options, self.host, self.database, on_runtime=self._serve_with)
-        runtime = self.reloader.runtime
-        self._dispatcher = Dispatcher(runtime, only_graphql=runtime.tell(is_endpoint, app) is True)
+        self._dispatcher = Dispatcher(self.reloader.runtime)
 
     def _serve_with(self, runtime: Runtime) -> None:
         """Requests that begin from now on meet this runtime."""

@@ -61,6 +61,8 @@ _JUDGES_OF_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection
 """Protections that decide by what a request asks for, which its body tells."""
 _CHECKING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
 """Protections that look at every request, and can be told to monitor."""
+_ON_GRAPHQL_PATHS_ALONE: Final = (Protection.AUTH, Protection.QUERY_LIMITS)
+"""Protections without which a path that no setting names is open: they look at GraphQL paths alone."""
 
 
 def first_in_force(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection | None:
@@ -170,6 +172,8 @@ class Runtime:
     """Whether plain metrics are mounted."""
     authenticates: bool = field(init=False)
     """Whether tokens are looked at."""
+    refuses: bool = field(init=False)
+    """Whether anything is enforced that has a mode."""
     limits_rates: bool = field(init=False)
     """Whether rate limits are enforced."""
     bounds_bodies: bool = field(init=False)
@@ -192,6 +196,7 @@ class Runtime:
         looked_up: dict[str, Any] = {
             "counts": self.mounted(Protection.METRICS),
             "authenticates": self.mounted(Protection.AUTH),
+            "refuses": any(map(self.enforces, _CHECKING)),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
@@ -230,6 +235,11 @@ class Runtime:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
+
+    @property
+    def on_graphql_paths_alone(self) -> frozenset[Protection]:
+        """The mounted protections of _ON_GRAPHQL_PATHS_ALONE."""
+        return frozenset(filter(self.mounted, _ON_GRAPHQL_PATHS_ALONE))
 
     def in_whose_name(self, protection: Protection) -> Protection:
         """In whose name a request is refused that a part of ``protection`` could not check: its own if that is

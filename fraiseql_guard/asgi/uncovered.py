@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
+from fraiseql_guard.asgi.logins import MARK
 from fraiseql_guard.asgi.mounts import MountPrefixes
-from fraiseql_guard.core.request import context_of
 from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.signals import Protection
 
 _MOST_WARNINGS: Final = 10
 _LOOK_BYTES: Final = 65_536
@@ -34,11 +36,13 @@ class UncoveredGraphQL:
     """Watches requests on uncovered paths, and warns of the first ten paths that serve GraphQL.
 
     A path serves GraphQL if a request carries a document as GraphQL clients send one (JSON with a ``query``, a query
-    string, the subprotocol of a WebSocket), and the answer is a GraphQL response. ``warn`` takes the sentence.
+    string, the subprotocol of a WebSocket), and the answer is a GraphQL response. ``warn`` takes the sentence. A guard
+    further inside covers its paths, if it has the ``needed`` protections.
     """
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None], needed: Iterable[Protection] = ()) -> None:
         self._warn = warn
+        self._needed = needed
         self._warned: set[str] = set()
         self._mounts = MountPrefixes()
 
@@ -52,18 +56,27 @@ class UncoveredGraphQL:
         asked = _Asked(scope)
         if asked.by_body is None and not asked.found:
             return receive, send
-        return asked.watched(receive), _watched(send, asked, lambda: self._note(scope))
+        # Apps may change a scope: what it says now is what the client asked, and which guard this is.
+        note = partial(self._note, scope, str(scope["path"]), scope.get(MARK))
+        return asked.watched(receive), _watched(send, asked, note)
 
-    def _note(self, scope: Scope) -> None:
-        path = (self._mounts.route_of(scope) or str(scope["path"]))[:_LONGEST_SHOWN]
-        inside = context_of(scope)
-        if path in self._warned or not self.looking or (inside is not None and inside.guarded):
-            return  # (a guard further inside covers it)
+    def _note(self, scope: Scope, asked_path: str, own: Any) -> None:
+        path = (self._mounts.route_of(scope) or asked_path)[:_LONGEST_SHOWN]
+        if path in self._warned or not self.looking or self._covered_inside(scope, own):
+            return
         self._warned.add(path)
         self._warn(
             f"{path} serves GraphQL and is not guarded: queries are not measured there and need no token. Name it in "
             f"{name_of('graphql_paths')}, beside the other paths"
         )
+
+    def _covered_inside(self, scope: Scope, own: Any) -> bool:
+        """Whether a guard further inside decides about the path, whatever it has decided."""
+        inside = scope.get(MARK)
+        if inside is None or inside is own:
+            return False
+        covers = inside.runtime.paths.place(scope).graphql is not None
+        return covers and all(map(inside.runtime.mounted, self._needed))
 
 
 class _Asked:
@@ -91,9 +104,8 @@ class _Asked:
 
         async def watched_receive() -> Message:
             message = await receive()
-            look, self.by_body = self.by_body, None
-            if look is not None:
-                self.found = look(_beginning(message))
+            if self.by_body is not None and (beginning := _beginning(message)):
+                self.found, self.by_body = self.by_body(beginning), None
             return message
 
         return watched_receive

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from fraiseql_guard.asgi.app_routes import AppRoute, is_endpoint, routes_of
+from fraiseql_guard.asgi.app_routes import LOOSE, AppRoute, GuardAround, routes_of
+from fraiseql_guard.asgi.elsewhere import is_on_graphql_paths
 from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
@@ -90,9 +91,14 @@ def _print(found: Sequence[PathFound]) -> None:
     for path, graphql, says in dict.fromkeys((each.path, each.graphql, each.says) for each in found):
         kind = "GraphQL" if graphql else "       "
         print_line(f"{path:<{width}}  {kind}  {says}")
-    open_paths = dict.fromkeys(each.path for each in found if each.open)
-    if open_paths:
-        print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}")
+    open_paths = list(dict.fromkeys(each.path for each in found if each.open))
+    loose = [path for path in open_paths if path.endswith(LOOSE)]
+    if named := [path for path in open_paths if path not in loose]:
+        print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(named)}")
+    if loose:
+        print_line(
+            f"Make a route of the mount that takes {', '.join(loose)}: no setting covers all paths that begin so"
+        )
 
 
 # --- of an app that can be imported -----------------------------------------------------------------------------------
@@ -102,15 +108,23 @@ def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
     app = _load(target, factory=factory)
     found: list[PathFound] = []
     for route in routes_of(app, Middleware):
-        # Each route is judged by the guard that stands around it: an app may have several.
-        table, mount = PathTable(_settings_of(route.guard)), ""
+        around = _deciding(route)
+        table, mount = PathTable(_settings_of(around.guard)), around.mount
         paths = [route.path]
-        if isinstance(route.guard, Middleware) and is_endpoint(route.guard.app):
+        if _takes_paths_away(around.guard) and route.path == (mount or "/"):
             # It is served on the paths of its guard alone, below the mount that both are in.
-            mount = route.path.rstrip("/")
-            paths = [_below(mount, path) for path in route.guard.settings.graphql_paths]
+            paths = [_below(mount, path) for path in around.guard.settings.graphql_paths]
         found += [_judged(replace(route, path=path), table, mount) for path in paths]
     return found
+
+
+def _deciding(route: AppRoute) -> GuardAround:
+    """The guard that a route is judged by: of those that protect it by most the innermost. None where there is none."""
+    return max(reversed(route.guards), key=lambda each: len(each.protections), default=GuardAround(None, ""))
+
+
+def _takes_paths_away(guard: Any) -> bool:
+    return isinstance(guard, Middleware) and guard.runtime.refuses and is_on_graphql_paths(guard.app, Middleware)
 
 
 def _below(mount: str, path: str) -> str:

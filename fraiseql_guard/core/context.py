@@ -124,6 +124,7 @@ class RequestContext:
     in_flight: int = 0  # operations of its caller at work in this process, with this one; 0 if that was not counted
     # How it is served.
     own_page: bool = False  # answered by the guard itself: metrics, health
+    enforced: bool = False  # the guard enforces anything
     head_key: Hashable = None  # identifies all requests with the same head
     head: Any = None  # what is known of them (asgi/head_cache.py)
     # Guards further outside that have let the same request pass: see nest().

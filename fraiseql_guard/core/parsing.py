@@ -33,6 +33,8 @@ _TAKEN_HEADERS: Final = frozenset({
     "forwarded", "host", "origin", "referer", "te", "traceparent", "transfer-encoding", "upgrade", "user-agent",
     "x-request-id", "x-real-ip", "x-requested-with",
 })  # fmt: skip
+_PATTERN: Final = re.compile(r"[{}<>*?#]")
+"""What routers' templates and patterns have and a decoded path has not."""
 NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
 """A GraphQL name."""
 
@@ -207,6 +209,9 @@ def paths(value: object) -> tuple[str, ...]:
     """A list of URL paths, each beginning with a slash; ``/`` alone means every path."""
     complaint = "is not a list of paths that begin with /"
     found = some_that_are(lambda path: path.startswith("/") and path.isprintable(), items(value), complaint)
+    # A route's template would cover the route in every report, and none of its requests.
+    if any(map(_PATTERN.search, found)):
+        raise ValueError("has a path with a parameter or a pattern, which no request has: give its fixed beginning")
     # One spelling: a slash at the end makes no other path.
     return tuple(path.rstrip("/") or "/" for path in found)
 

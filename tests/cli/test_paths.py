@@ -16,10 +16,11 @@ from tests.support.processes import STARLETTE, Server
 APP = """
 from ariadne.asgi import GraphQL
 from graphql import build_schema
+from hypercorn.middleware import DispatcherMiddleware
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
-from fraiseql_guard import Guard
+from fraiseql_guard import Guard, RateLimitMiddleware
 
 page = lambda _: PlainTextResponse("x")
 app = Starlette(routes=[Route("/graphql", page), Route("/health", page), Route("/private/x", page),
@@ -30,6 +31,11 @@ declared.add_middleware(Guard, graphql_paths="/api", auth_paths="/private")
 by_method = Starlette(routes=[Route("/api/gql", page, methods=[method]) for method in ("GET", "POST")])
 endpoint = Guard(GraphQL(build_schema("type Query { name: String }")))
 mounted = Starlette(routes=[Mount("/api", Guard(endpoint.app, graphql_paths="/api,/graphql"))])
+in_a_route = Starlette(routes=[Route("/query", Guard(endpoint.app)), Route("/graphql", Guard(endpoint.app))])
+monitored = Guard(endpoint.app, mode="monitor")
+in_a_mount = Starlette(routes=[Mount("/api", Guard(Starlette(routes=[Route("/graphql", page), Route("/gql", page)])))])
+rates_alone = Guard(Starlette(routes=[Mount("/api", RateLimitMiddleware(endpoint.app))]))
+in_hypercorn = Guard(DispatcherMiddleware({"/graphql": endpoint.app.app}))
 open_endpoint = Starlette(routes=[Mount("/", endpoint.app)])
 bare = lambda scope, receive, send: None
 
@@ -67,6 +73,32 @@ def test_around_an_endpoint_the_paths_are_those_of_the_guard(tmp_path: Path) -> 
     code, out, _ = run(tmp_path, "paths_app:open_endpoint")
     assert code == 1
     assert out.splitlines()[0] == "/  GraphQL  NOT GUARDED"
+
+
+@pytest.mark.parametrize(
+    ("app", "lines"),
+    [
+        ("in_a_route", ["/query    GraphQL  NOT GUARDED", "/graphql  GraphQL  guarded (/graphql)"]),
+        ("monitored", ["/  GraphQL  NOT GUARDED"]),
+        ("in_a_mount", ["/api/graphql  GraphQL  guarded (/graphql)", "/api/gql      GraphQL  NOT GUARDED"]),
+        ("rates_alone", ["/api  GraphQL  NOT GUARDED"]),
+    ],
+)
+def test_a_guard_is_judged_by_where_it_stands_and_what_it_does(tmp_path: Path, app: str, lines: list[str]) -> None:
+    code, out, _ = run(tmp_path, f"paths_app:{app}")
+    assert (code, out.splitlines()[:-1]) == (1, lines)
+
+
+def test_a_mount_that_takes_all_paths_that_begin_alike_has_its_own_remedy(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "paths_app:in_hypercorn")
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "/graphql   GraphQL  guarded (/graphql)",
+            "/graphql*  GraphQL  NOT GUARDED",
+            "Make a route of the mount that takes /graphql*: no setting covers all paths that begin so",
+        ],
+    )
 
 
 def test_several_routes_on_one_path_are_one_line(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ async def _careless(scope: Any, receive: Any, send: Any) -> None:
 
 async def _of_starts(guarded: Callable[..., Any], log: Path) -> list[str]:
     """What the starts of apps say in which something is in the wrong place."""
-    from litestar import Litestar, post
+    from litestar import Litestar, asgi, post
     from litestar.middleware import DefineMiddleware
 
     from fraiseql_guard import Guard
@@ -143,13 +143,19 @@ async def _of_starts(guarded: Callable[..., Any], log: Path) -> list[str]:
     async def page() -> str:
         return "a page"
 
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        await bare_strawberry()(scope, receive, send)
+
+    mounted.__annotations__ = dict.fromkeys(("scope", "receive", "send"), Any) | {"return": None}
+    mount = Guard(Litestar([asgi("/graphql", is_mount=True, copy_scope=True)(mounted)]))
     inside = Starlette()
     inside.add_middleware(CORSMiddleware)
     inside.add_middleware(GZipMiddleware)
     middleware = [DefineMiddleware(Guard)]
     of_litestar = Litestar([post("/api/graphql", media_type="text/plain")(page)], middleware=middleware)
     at_the_root = Guard(Starlette(routes=[Mount("/", bare_strawberry())]))
-    for app in (starlette_mount(), at_the_root, Guard(inside), of_litestar, Guard(_careless)):
+    monitored = Guard(bare_strawberry(), mode="monitor")
+    for app in (starlette_mount(), at_the_root, monitored, mount, Guard(inside), of_litestar, Guard(_careless)):
         await _said_by(app, log)
     guard = guarded(EchoApp(), schema="type Query { people: [Person!]! } type Person { name: String }")
     await graphql(guard, "{ people { name } }")
