@@ -83,8 +83,8 @@ class Guard(Middleware):
         return held[0].limit if held else str(settings.rate_limit_authenticated or settings.rate_limit_default)
 
     async def add_to_whitelist(self, ip_address: str, reason: str = "", expiry_seconds: float | None = None) -> Done:
-        """Exempt an address or network from limits and automatic sanctions, for ``expiry_seconds`` or until it is
-        removed."""
+        """Exempt an address or network from limits and automatic sanctions, for ``expiry_seconds``; by default for as
+        long as an operator may set."""
         return await self.operator.allow(ip_address, reason=reason, duration_seconds=expiry_seconds, actor=_APP)
 
 
