@@ -17,9 +17,9 @@ BucketKey = tuple[Hashable, ...]
 
 
 class Accounts:
-    """The accounts of the requests of one guard. ``place`` is where its buckets are (Books.store).
+    """Changes the buckets of one guard's requests after admission. ``place`` is where the buckets are (Books.store).
 
-    ``enforced``: whether refusals of its rate limits are answered. Methods may raise what the store raises.
+    ``enforced``: whether refusals of its rate limits are answered. Methods raise StoreError as the store does.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Accounts:
         self.on_fault = on_fault
 
     def keys(self, ctx: RequestContext, charges: Sequence[Charge]) -> list[BucketKey]:
-        """What tells the buckets of these charges from all others."""
+        """Keys of these charges' buckets, equal for guards that share them."""
         return [
             (self._place, subject_of(ctx, charge).key, charge.key, charge.limit, charge.burst) for charge in charges
         ]
@@ -62,7 +62,7 @@ class Accounts:
         return found
 
     def charges(self, ctx: RequestContext, tokens: int, points: int) -> tuple[Charge, ...]:
-        """What the app would take: tokens of the main buckets, and points of the cost budget. Empty if nothing is
+        """The charges for ``tokens`` from the main buckets and ``points`` from the cost budget. Empty if nothing is
         counted."""
         bills = self._admission.bills
         charges = bills.further(ctx, tokens)
@@ -71,7 +71,7 @@ class Accounts:
         return bills.with_beside(ctx, charges)
 
     async def take(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitResult:
-        """Take all of these, or none."""
+        """Have the store take all of these charges, or none."""
         ledger = Ledger.of(ctx)  # begun before what is shown of the buckets changes
         result = await self._store.admit(self._admission.further_request(ctx, charges))
         if result.admitted:
@@ -80,7 +80,7 @@ class Accounts:
         return result
 
     async def give_back(self, ctx: RequestContext, *, tokens: int | None, points: int | None) -> None:
-        """Give back up to so many tokens and points, of those that the request has paid; None: all."""
+        """Give back at most so many of the tokens and points that the request has paid; None: all of them."""
         ledger = Ledger.of(ctx)
         given = (*ledger.give_back(is_rate, tokens), *ledger.give_back(is_budget, points))
         for adjustment in given:
@@ -88,12 +88,12 @@ class Accounts:
 
 
 def is_rate(charge: Charge) -> bool:
-    """Whether a charge is tokens of a rate."""
+    """Whether a charge takes tokens of a rate, not points of a cost budget."""
     return not is_budget(charge)
 
 
 def show(ctx: RequestContext, buckets: Sequence[Bucket]) -> None:
-    """Let the headers of an answer that has not begun tell how buckets are now."""
+    """Have the rate limit headers of an answer that has not begun show these buckets."""
     left = {(bucket.charge.key, bucket.charge.limit, bucket.charge.burst): bucket.remaining for bucket in buckets}
     ctx.buckets = tuple(
         [

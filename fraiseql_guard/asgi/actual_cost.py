@@ -1,4 +1,4 @@
-"""Reads what an answer of the app says that its operation has cost: in a header, or in GraphQL's extensions."""
+"""Reads the actual cost of an operation from the app's answer: from a header, or from GraphQL's extensions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_NUMBER: Final = 32
 
 
 class CostHeader:
-    """The header of an answer that names the cost. ``hidden``: whether clients do not get to see it."""
+    """Reads the cost from a header of the answer. ``hidden``: whether the header is removed before clients see it."""
 
     __slots__ = ("_hidden", "_name")
 
@@ -25,7 +25,7 @@ class CostHeader:
         self._hidden = hidden
 
     def read(self, ctx: RequestContext, message: Message) -> Message:
-        """Note the cost that the head of an answer names; the head as it goes on."""
+        """Set ``ctx.actual_cost`` from the head of an answer; return the head as the client gets it."""
         lines = message.get("headers", ())
         found = [value for name, value in lines if name.lower() == self._name]
         if not found:

@@ -1,4 +1,4 @@
-"""What a guard says of itself when it starts: one line with its protections, and sentences that deserve a look."""
+"""Logs the start of a guard: one line with its protections, and warnings that an operator should look at."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN: Final = 10
 
 
 def announce(runtime: Runtime, mount_options: MountOptions, app: Any, *, scope: Scope, guards: type) -> None:
-    """Write the line and the sentences. Never raises.
+    """Write the line and the warnings. Never raises.
 
     ``app`` is what the guard wraps, ``scope`` the first one that it sees, ``guards`` the class of all guards.
     """

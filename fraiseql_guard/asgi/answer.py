@@ -20,9 +20,9 @@ _NO_HEADERS: Final[Mapping[bytes, bytes]] = {}
 
 
 class Answer:
-    """Looks at an answer as it goes by: its head, up to 64 KiB of its body, and whether it is a stream.
+    """Follows an answer on its way to the client: its head, up to 64 KiB of its body, and whether it is a stream.
 
-    What has not come yet is the class's own default.
+    Attributes keep the class's default until the part of the answer that sets them has come.
     """
 
     headers: Mapping[bytes, bytes] = _NO_HEADERS
@@ -30,13 +30,13 @@ class Answer:
     status = 0
     stream = False
     codes = _NO_CODES
-    """The ``extensions.code`` of its first errors, as far as they are in the part that is looked at."""
+    """The ``extensions.code`` of the first errors in the kept part of the body."""
     _chunks: list[bytes] | None = None  # of a body that can be read
     _seen = 0
     _tail = b""
 
     def start(self, message: Message) -> None:
-        """The head of the answer."""
+        """Note the head of the answer."""
         self.status = message["status"]
         headers = self.headers = dict(message.get("headers", ()))
         media_type = self.media_type = headers.get(b"content-type", b"").lower()
@@ -44,7 +44,7 @@ class Answer:
         self._chunks = [] if b"json" in media_type and b"content-encoding" not in headers else None
 
     def body(self, chunk: bytes) -> None:
-        """A part of its body."""
+        """Note a part of the answer's body."""
         if self._chunks is not None and chunk:
             if self._seen < _LOOK_BYTES:
                 self._chunks.append(chunk[: _LOOK_BYTES - self._seen])
@@ -52,8 +52,8 @@ class Answer:
             self._tail = chunk[-_TAIL_BYTES:]
 
     def has_failed(self, *, complete: bool) -> bool:
-        """Whether the answer is a failure, and with which codes: to be asked once, when everything has gone by, which
-        was the whole answer or not (``complete``). Beyond 64 KiB only its beginning and its end are looked at."""
+        """Whether the answer is a failure; sets ``codes``. Call it once, after the last message; ``complete`` tells
+        whether the answer came whole. Of a body above 64 KiB only the beginning and the end are searched."""
         errors = False
         if self._chunks:
             head, self._chunks = b"".join(self._chunks), None
@@ -84,7 +84,7 @@ def _in_whole(body: bytes) -> tuple[bool, frozenset[str]]:
 
 
 def _in_part(head: bytes, tail: bytes) -> tuple[bool, frozenset[str]]:
-    """Errors stand before the data or after it; what is between the two is not looked at."""
+    """The verdict by the beginning and the end of a body: errors stand before the data or after it."""
     if head[:_TAIL_BYTES].replace(b" ", b"").startswith(b'{"errors":[{'):
         errors = head[:_TAIL_BYTES]
     else:

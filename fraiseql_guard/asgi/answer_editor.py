@@ -23,16 +23,16 @@ _BOUND_TO_THE_BYTES: Final = frozenset(
 """Headers of an answer that would be untrue of another body."""
 
 Edit = Callable[[RequestContext, bytes], bytes | None]
-"""Makes another body of a whole one, not an empty one; None leaves it as it is."""
+"""Returns a changed body for a whole one, never an empty one; None leaves the body as it is."""
 
 
 class AnswerEditor:
     """Holds an answer back, from its head on, until its body is complete and may be edited."""
 
-    _head: Message | None = None  # what is held back
-    _chunks: list[bytes]  # of its body
-    _size: int  # of these
-    _length: int  # of the whole body, as the head says
+    _head: Message | None = None  # held back until the body is complete
+    _chunks: list[bytes]  # of the body, held back
+    _size: int  # of the chunks, in bytes
+    _length: int  # of the whole body in bytes, as the head says
 
     def __init__(self, ctx: RequestContext, edits: Sequence[Edit], answer: Answer) -> None:
         self._ctx = ctx
@@ -40,7 +40,7 @@ class AnswerEditor:
         self._answer = answer
 
     def ready(self, message: Message) -> Sequence[Message]:
-        """The messages that go out, now that the app sends this one of its answer."""
+        """The messages to send now that the app has sent ``message``; empty while the answer is held back."""
         kind, head = message["type"], self._head
         if head is None:
             if kind != "http.response.start" or not (length := self._editable(message)):
@@ -57,7 +57,7 @@ class AnswerEditor:
         return () if self._size <= self._length else self._held(head)  # more than its head says
 
     def _editable(self, head: Message) -> int:
-        """The length of an answer that is to be held back; 0 of any other."""
+        """The length in bytes of an answer that is to be held back; 0 of any other."""
         headers = self._answer.headers
         length = headers.get(b"content-length", b"")
         editable = (
@@ -71,12 +71,12 @@ class AnswerEditor:
         return size if editable and (size := int(length)) <= _MOST_BYTES else 0
 
     def _held(self, head: Message) -> Sequence[Message]:
-        """What was held back so far."""
+        """The messages that were held back so far, unchanged."""
         self._head = None
         return head, {"type": "http.response.body", "body": b"".join(self._chunks), "more_body": True}
 
     def _whole(self, head: Message) -> Sequence[Message]:
-        """The answer, edited if it is as long as it says."""
+        """The messages of the whole answer, edited if its length is the announced one."""
         self._head = None
         came = body = b"".join(self._chunks)
         if self._size == self._length:

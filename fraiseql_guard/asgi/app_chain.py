@@ -1,4 +1,4 @@
-"""What an app shows of what it is made of: the apps that it wraps, its middlewares, its schema."""
+"""Reads the structure that an app shows: the apps that it wraps, its middlewares, its schema."""
 
 from __future__ import annotations
 

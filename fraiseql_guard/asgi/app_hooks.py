@@ -1,4 +1,4 @@
-"""The functions of the app that a guard asks or tells, in one value."""
+"""The app's functions that a guard calls, in one value."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppHooks:
-    """What the app has given to :class:`~fraiseql_guard.asgi.middleware.Middleware`; None for what it has not."""
+    """The functions that the app has given to :class:`~fraiseql_guard.asgi.middleware.Middleware`; None for each that
+    it has not given."""
 
     user_status: AskUserStatus | None = None
     """Says whether a verified user is still active."""
     api_keys: AskApiKey | None = None
-    """Says what is known of an API key, given its SHA-256."""
+    """Returns the ApiKey for the SHA-256 of a key; None for an unknown key."""
     rate_limit_key: AskLimitKey | None = None
-    """Says what limits count a request by."""
+    """Returns the key that limits count a request by."""
 
     render_refusal: RenderRefusal | None = None
     """Returns the body of a refusal."""
 
     on_refusal: OnRefusal | None = None
-    """Hears of refusals."""
+    """Is called with a notice of each refusal."""
     on_sanction: OnSanction | None = None
-    """Hears of sanctions."""
+    """Is called with a notice of each sanction."""
 
     def __post_init__(self) -> None:
         """SettingsError for a function that cannot be used."""
@@ -55,7 +56,7 @@ class AppHooks:
             )
 
     def joined(self, inner: AppHooks, either: Callable[[str, Any, Any], Any]) -> AppHooks:
-        """These and those of the middleware directly inside. ``either`` is given the name and both functions, and
-        returns the one to use."""
+        """These functions joined with those of the middleware directly inside. ``either`` is given the name and both
+        functions, and returns the one to use."""
         names = [each.name for each in fields(self)]
         return AppHooks(**{name: either(name, getattr(self, name), getattr(inner, name)) for name in names})

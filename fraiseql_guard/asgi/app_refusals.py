@@ -16,7 +16,8 @@ _UNAUTHORIZED: Final = 401
 _REFUSED: Final = 403
 _FORBIDDEN_CODE: Final = "FORBIDDEN"
 _UNAUTHENTICATED_CODE: Final = "UNAUTHENTICATED"
-"""Codes that Apollo made customary and that FraiseQL's decorators (requires_auth, requires_role, ...) answer with."""
+"""Both codes are Apollo's convention; FraiseQL's decorators (requires_auth, requires_role, ...) answer with them
+too."""
 
 
 def app_refusal(ctx: RequestContext, answer: Answer | None) -> FailureReason | None:
@@ -38,7 +39,8 @@ def app_refusal(ctx: RequestContext, answer: Answer | None) -> FailureReason | N
 
 
 def _by_status(ctx: RequestContext) -> FailureReason | None:
-    """The same of a request that is no GraphQL operation: its status alone tells, where a token is needed."""
+    """As :func:`app_refusal`, for a request that is no GraphQL operation: its status decides, where a token is
+    needed."""
     if ctx.status not in (_UNAUTHORIZED, _REFUSED):
         return None
     if not ctx.place.needs_token:

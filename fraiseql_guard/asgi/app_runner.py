@@ -14,32 +14,32 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
 
 _WATCH_AFTER_SECONDS: Final = 0.05
-"""Quick requests never pay for a watcher."""
+"""The watcher for disconnects starts after this time, so that quick requests never pay for one."""
 _ABANDON_AFTER_SECONDS: Final = 1.0
 """How long a cancelled app may take to clean up before it counts as one that ignores its cancellation."""
 _AS_GOOD_AS_OVER_SECONDS: Final = 0.0005
 
 
 class RunObserver(Protocol):
-    """Hears what becomes of an app's run."""
+    """Is told when an app's run outlasts its time."""
 
     def time_is_up(self) -> bool:
-        """Answer the client; whether the app is to be cancelled (not in monitor mode)."""
+        """The deadline has come: answer the client, and return whether to cancel the app (False in monitor mode)."""
         ...
 
     def abandoned(self) -> None:
-        """The app goes on all the same."""
+        """The app goes on although it was cancelled."""
         ...
 
 
 class AppRunner:
-    """One app run, in the task that asks for it. The request's context shows the app until when it may work.
+    """One run of the app, in the caller's task. Sets ``ctx.ends_at``, from which the app learns its deadline.
 
-    Its timer looks again when it rings, so that moving the end further away costs nothing. Most runs end before
-    anything happens to them: what has not happened is the class's own default.
+    The timer compares the deadline again when it rings, so that extending the deadline costs nothing. Attributes keep
+    the class's default until something happens, since most runs end before.
     """
 
-    left = False  # the client, before its answer was complete
+    left = False  # whether the client left before its answer was complete
     task: asyncio.Task[object] | None = None  # while the app runs
     _began_at = 0.0  # on the loop's clock
     _timer: DeadlineTimer | None = None
@@ -58,7 +58,7 @@ class AppRunner:
     ) -> None:
         self._loop = loop
         self._timers = timers
-        # Only behind the whole body comes the message that the client has left.
+        # A server tells of a disconnect only after the whole body.
         self._watched = body if policy.stop_on_leave and body is not None and body.complete else None
         self._ctx = ctx
         self._observer = observer
@@ -79,7 +79,7 @@ class AppRunner:
             await work
         except (asyncio.CancelledError, Exception):
             if self._abandonment is None:
-                raise  # else: how it ended when it was stopped plays no part, the client was answered
+                raise  # else it was stopped and the client answered: its exception plays no part
         finally:
             self.task = None
             if self._timer is not None or self._ctx.ends_at is not None or self._watcher is not None:
@@ -90,7 +90,7 @@ class AppRunner:
             await take_back(task)
 
     def _set_timer(self, seconds: float) -> None:
-        """Have the timer ring at the deadline, or sooner if the client is to be watched by then."""
+        """Set the deadline, and the timer: to the deadline, or sooner if the client is to be watched by then."""
         self._until = self._began_at + seconds
         if self._policy.binding:
             self._ctx.ends_at = time.monotonic() + seconds
@@ -98,7 +98,7 @@ class AppRunner:
         self._timer = self._timers.call_at(self._began_at + first, self._look)
 
     def stop(self) -> None:
-        """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
+        """Lift deadline and watch: the answer is complete, and the app's background tasks go on."""
         self._until = self._ctx.ends_at = None
         if self._timer is not None:
             self._timer.call = None
@@ -108,7 +108,7 @@ class AppRunner:
             self._watcher = None
 
     def extend(self, seconds: float) -> None:
-        """A stream has shown life: from now on it may be silent for so long."""
+        """Move the deadline to ``seconds`` from now, since a stream has sent something."""
         if self._until is None:
             return
         now = self._loop.time()
@@ -120,18 +120,18 @@ class AppRunner:
             self._timer = self._timers.call_at(now + seconds, self._look)
 
     def lift(self) -> None:
-        """No deadline holds any more; the client that leaves stops the app as before."""
+        """Lift the deadline; a client that leaves stops the app as before."""
         self._until = self._ctx.ends_at = None
 
     def interrupt(self) -> None:
-        """Cancel the app now, once: the timer that a second call would start would not be stopped."""
+        """Cancel the app now. A second call does nothing."""
         if self.task is None or self._abandonment is not None:
             return
         self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._observer.abandoned)
         self.task.cancel()
 
     def _look(self) -> None:
-        """The timer rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is
+        """Start the watcher, or end the run, when the timer rings. Runs outside the app's task, so that the client is
         answered even if the app ignores its cancellation."""
         self._timer = None
         if self._watched is not None and self._watcher is None:

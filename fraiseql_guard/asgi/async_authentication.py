@@ -1,6 +1,6 @@
-"""What only others can tell of a caller: keys that must be fetched, and whether the user still exists.
+"""The part of authentication that waits for others: fetches verification keys, and asks the app about users.
 
-Checks never wait. This waits, for a bounded time, and only where there is something to ask. A source that does not
+Checks never wait. This part waits, for a bounded time, and only where there is something to ask. A source that does not
 answer brings a 503, and never a failure of the caller.
 """
 
@@ -42,12 +42,12 @@ class AsyncAuthentication:
         self._enforced = enforced
 
     async def fetch_keys(self, ctx: RequestContext) -> Denial | None:
-        """For a token or an API key that nothing at hand can judge: ask the source, and decide then."""
+        """Fetch the key of a token, or look up an API key, and decide then: the denial, or None."""
         found = await self._verifier.complete(ctx.credentials, ctx.address_subject.name)
         return self._check.decide_at_last(ctx, found)
 
     async def check_user(self, ctx: RequestContext) -> Denial | None:
-        """Ask the app for the user of a genuine token, with every request."""
+        """Ask the app whether the user of a genuine token is active: the denial, or None. Asked with every request."""
         if self._user_status is None or ctx.identity is None:
             return None
         failure = await self._user_status.failure(ctx.identity)
@@ -65,7 +65,7 @@ class AsyncAuthentication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityParts:
-    """What tells who is asking, and outlives a change of the settings."""
+    """The parts that verify credentials. They outlive a change of the settings."""
 
     verifier: Verifier
     tokens: TokenVerifier | None
@@ -78,7 +78,7 @@ class IdentityParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityHooks:
-    """What the app is asked, and what is told of each one's faults."""
+    """The app's functions that authentication asks, and the observers of their faults."""
 
     user_status: AskUserStatus | None = None
     api_keys: AskApiKey | None = None
@@ -94,8 +94,8 @@ def identity_parts(
     on_problem: Callable[[str], None] = lambda _: None,
     clocks: Clocks = Clocks(),  # noqa: B008 - the process's own, which never change
 ) -> IdentityParts:
-    """The parts that these settings make; none of them leans on one that can change. SettingsError as TokenVerifier,
-    and for a file of API keys that cannot be used."""
+    """Make the parts from these settings; none depends on a setting that can change at run time. SettingsError as from
+    TokenVerifier, and for an unusable file of API keys."""
     api_keys, tokens = _api_keys(settings, hooks, on_problem, clocks), None
     if settings.verifies_tokens or api_keys is None:
         tokens = TokenVerifier(settings, clock=clocks.now, keys_clock=clocks.elapsed, on_problem=on_problem)
@@ -140,8 +140,8 @@ def _api_keys(
 
 @dataclass(frozen=True, slots=True)
 class IdentityChecks:
-    """What decides about it under one set of settings. ``asynchronous`` only where keys must be fetched or the app be
-    asked."""
+    """The authentication checks of one set of settings. ``asynchronous`` is None unless keys must be fetched or the app
+    be asked."""
 
     check: Authentication
     asynchronous: AsyncAuthentication | None
@@ -150,7 +150,7 @@ class IdentityChecks:
 def identity_checks(
     parts: IdentityParts, settings: Settings, *, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
 ) -> IdentityChecks:
-    """Those of the settings in force. ``modes`` has every protection."""
+    """The authentication checks of these settings. ``modes`` has every protection."""
     check = Authentication(parts.verifier, parts.sources, settings, blocked, modes)
     if not parts.asks_others:
         return IdentityChecks(check, None)

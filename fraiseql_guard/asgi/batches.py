@@ -1,4 +1,4 @@
-"""How many operations a refused request asks for: a batch is answered with a list of as many results.
+"""Finds the number of operations in a refused request, since a batch is answered with a list of as many results.
 
 Apollo's BatchHttpLink hides any other answer, so that its developers would never see why they were refused.
 """
@@ -25,8 +25,8 @@ _OTHER_VALUES: Final = 1_000
 
 
 def batch_size(ctx: RequestContext, settings: Settings) -> int:
-    """How many operations the batch in a request's body holds; 0 if it holds none, more than are allowed, or cannot be
-    read, and if the body is not known."""
+    """The number of operations in the batch of a request's body; 0 if the body is no batch, too large a batch,
+    unreadable or not known."""
     body = ctx.body
     if not body or ctx.method != "POST":
         return 0
@@ -51,8 +51,8 @@ def _loader(max_values: int) -> JsonLoader:
 
 
 async def look_for_batch(runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial) -> None:
-    """Read the body of a request that was refused before its body was read: it may hold a batch, where these are
-    accepted. The usual bounds hold, and of any other body no more is read than shows that it is none."""
+    """Read the body of a request that was refused before it was read, if it may hold a batch. The usual bounds hold; a
+    body that is no batch is read only until that shows."""
     if not _may_be_batch(runtime.settings, ctx, body) or announced_excess(runtime, ctx, buffered=True) is not None:
         return
     body.buffer_bytes = runtime.settings.max_body_bytes

@@ -1,4 +1,4 @@
-"""How much memory request bodies may take: all of a process together, and those of one caller."""
+"""Bounds the memory that request bodies take: all of a process together, and those of one caller."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import BODY_BUFFER_FULL, BODY_SHARE_FULL, UNKNOWN
 
 _CALLERS: Final = 8
-"""One caller is given the room of all bodies divided by this."""
+"""One caller may hold the budget of all bodies divided by this number."""
 _RETRY_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
 class BufferBudget:
-    """Memory that the buffered bodies of this process may take together, in bytes, and who takes how much of it."""
+    """Memory that the buffered bodies of this process may take together, in bytes, and how much each caller holds."""
 
     limit: int
     used: int = 0
     by_caller: dict[Hashable, int] = field(default_factory=dict)
-    """Of those callers alone who hold some, and have a share."""
+    """Bytes held by each caller who holds any and has a share."""
 
 
 def share_bytes(settings: Settings) -> int:
-    """How much one caller may hold: never less than one body may take."""
+    """Bytes that one caller may hold: never less than one body may take."""
     largest = settings.max_request_bytes if settings.multipart else settings.max_body_bytes
     return max(settings.max_buffered_bytes // _CALLERS, largest)
 
 
 def holder_of(ctx: RequestContext) -> Hashable:
-    """Who holds a request's body: a verified user, else an address, of IPv6 its prefix. None for those who cannot be
-    told apart, or are not counted: they share all that there is."""
+    """The caller that a request's body is charged to: a verified user, else an address, of IPv6 its prefix. None for
+    callers who cannot be told apart or are not counted; they have no share of their own."""
     if ctx.allow_listed or (ctx.identity is None and (ctx.shared_peer or ctx.address == UNKNOWN)):
         return None
     return ctx.subject.key
 
 
 class HeldBody:
-    """What one body holds of the budget."""
+    """The part of the budget that one body holds."""
 
     __slots__ = ("_budget", "_bytes", "_caller", "_share_bytes")
 
@@ -51,12 +51,12 @@ class HeldBody:
         self._caller: Hashable = None
 
     def charge_to(self, caller: Hashable, share: int) -> None:
-        """Say whose the body is (:func:`holder_of`), and how many bytes they may hold: before any of it is held."""
+        """Set the body's caller (:func:`holder_of`) and the caller's share in bytes, before any of the body is held."""
         self._caller, self._share_bytes = caller, share
 
     def add(self, size: int) -> Denial | None:
-        """Hold so many bytes more. The refusal if there is not as much room: the caller's own share is told first, in
-        which others have no part."""
+        """Hold ``size`` bytes more; the refusal if there is no room: for the caller's share first, then for the
+        budget."""
         budget, caller = self._budget, self._caller
         self._bytes += size
         budget.used += size

@@ -26,15 +26,15 @@ from fraiseql_guard.core.signals import (
 )
 
 _LEFT: Final = Denial(BODY_TIMEOUT)
-"""What a client pays for that leaves in the middle of its body: as for one that did not arrive. It is told nothing."""
+"""The refusal that charges a client which leaves in the middle of its body. The client does not receive it."""
 _BY_CALLER: Final = (BLOCKED, RATE_LIMITED)
-"""Refusals for who the caller is and has done: whatever the body holds."""
+"""Codes of refusals for the caller's conduct, whatever the body holds."""
 _AT_HAND_SECONDS: Final = 0.05
-"""In this time comes what a client sends together with its head."""
+"""Time in which a body arrives that was sent together with its head."""
 
 
 async def check_body(runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial | None) -> Denial | None:
-    """The refusal in force once the body is known, as far as it is read here."""
+    """Read the body where the checks need it, and run them: the refusal in force."""
     if denial is None:
         denial = await known_block(runtime, ctx)
     if denial is None:
@@ -46,7 +46,7 @@ async def _read_and_check(runtime: Runtime, ctx: RequestContext, body: RequestBo
     body.held.charge_to(holder_of(ctx), runtime.body_share_bytes)
     if ctx.page or ctx.preflight:
         return await _expect_no_body(runtime, ctx, body)
-    # A body that says itself that it is too long is not waited for.
+    # A body whose announced length is too large is not read.
     excess = announced_excess(runtime, ctx, buffered=ctx.operation and not ctx.upload)
     if (denial := apply_mode(runtime, ctx, excess)) is not None:
         return denial
@@ -67,8 +67,8 @@ async def _read_and_check(runtime: Runtime, ctx: RequestContext, body: RequestBo
 
 
 def _check_without_body(runtime: Runtime, ctx: RequestContext, body: RequestBody, excess: Denial) -> Denial | None:
-    """The refusal in force of a body that was not read to its end. In monitor mode it streams through unread, and the
-    other checks decide about what they cannot know."""
+    """The refusal in force of a body that was not read to its end. In monitor mode the body streams to the app unread,
+    and the other checks decide without it."""
     body.max_bytes = None
     if ctx.rules is not None:
         ctx.rule = ctx.rules.unmeasured
@@ -77,7 +77,8 @@ def _check_without_body(runtime: Runtime, ctx: RequestContext, body: RequestBody
 
 
 async def _expect_no_body(runtime: Runtime, ctx: RequestContext, body: RequestBody) -> Denial | None:
-    """Pages and preflights pass unmeasured because they ask for nothing, so they have no body of any length."""
+    """The refusal in force of a page or preflight that has a body: these pass unmeasured because they ask for
+    nothing."""
     if runtime.body_judge is None:
         return None
     body.buffer_bytes = 0
@@ -100,12 +101,12 @@ def _unreadable(runtime: Runtime, ctx: RequestContext, body: RequestBody, error:
 
 
 def _refuse_unread(runtime: Runtime, ctx: RequestContext, denial: Denial) -> Denial | None:
-    """A refusal of a request that no protection can decide about."""
+    """The refusal in force of a request whose body cannot be read, in the name of the runtime's ``body_judge``."""
     return apply_mode(runtime, ctx, replace(denial, protection=runtime.body_judge))
 
 
 def announced_excess(runtime: Runtime, ctx: RequestContext, *, buffered: bool) -> Denial | None:
-    """The refusal of a body that says itself that it is longer than is allowed."""
+    """The refusal of a body whose announced length is too large; None of any other."""
     settings = runtime.settings
     limit = settings.max_body_bytes if buffered else settings.max_request_bytes
     length = ctx.headers.get(b"content-length", b"")
@@ -115,7 +116,7 @@ def announced_excess(runtime: Runtime, ctx: RequestContext, *, buffered: bool) -
 
 
 async def _read_body(runtime: Runtime, body: RequestBody, *, bounded: bool) -> bytes | Denial | None:
-    """The whole body in bounds of size, memory and, if ``bounded``, time: in monitor mode nothing is cut."""
+    """Read the whole body within bounds of size, memory and, if ``bounded`` (not in monitor mode), time."""
     reading = body.read_body()
     return await (_read_in_time(runtime, reading, runtime.settings.body_timeout_seconds) if bounded else reading)
 
@@ -123,8 +124,8 @@ async def _read_body(runtime: Runtime, body: RequestBody, *, bounded: bool) -> b
 async def look_at_body(
     runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial, *, unless: re.Pattern[bytes]
 ) -> bytes | Denial | None:
-    """Read the body of a request that is refused already, in the usual bounds; of one that would be refused whatever it
-    holds no more than has come with its head."""
+    """Read the body of a request that is refused already, within the usual bounds. If its caller's conduct is the
+    reason, read only what has come together with the head."""
     body.held.charge_to(holder_of(ctx), runtime.body_share_bytes)
     seconds = _AT_HAND_SECONDS if denial.code in _BY_CALLER else runtime.settings.body_timeout_seconds
     return await _read_in_time(runtime, body.read_body(unless=unless), seconds)
@@ -133,7 +134,7 @@ async def look_at_body(
 async def _read_in_time(
     runtime: Runtime, reading: Awaitable[bytes | Denial | None], seconds: float
 ) -> bytes | Denial | None:
-    """What is read of a body, or that it took too long."""
+    """The result of ``reading``, or the refusal of a body that took longer than ``seconds``."""
     loop = asyncio.get_running_loop()
     deadline = Deadline(runtime.timers.of(loop), loop.time() + seconds)
     content = await deadline.bound(reading)

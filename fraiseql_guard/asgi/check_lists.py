@@ -1,4 +1,4 @@
-"""Which checks a request meets, the cheapest first, and what is changed in the app's answers."""
+"""Lists the checks that requests go through, cheapest first, and the edits of the app's answers."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 
 _CLOSED_TO_SOCKETS: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT)
-"""Protections in whose name an upgrade on a GraphQL path is refused that could not be read, or is not wanted."""
+"""Protections in whose name an upgrade on a GraphQL path may be refused, in order of preference."""
 _CHECKING: Final = (*_CLOSED_TO_SOCKETS, Protection.TIMEOUT)
-"""Protections that lean on the path of a request."""
+"""Protections that depend on the path of a request, in order of preference."""
 
 
 def active_in(modes: Mapping[Protection, Mode]) -> frozenset[Protection]:
@@ -76,7 +76,7 @@ def socket_checks(settings: Settings, modes: Mapping[Protection, Mode], token_ch
 def head_reads(
     resolver: AddressResolver, checks: Iterable[HeadCheck], token_check: HeadCheck | None, own_bodies: OwnBodies | None
 ) -> HeadReads:
-    """What tells two request heads apart: all that any part of the guard which looks at a head declares to read."""
+    """The parts of a request head that any check, resolver or renderer declares to read: the head cache's key."""
     every_check = (*checks, *((token_check,) if token_check is not None else ()))
     bodies = () if own_bodies is None else (own_bodies.reads,)
     return HeadReads.union(
@@ -95,7 +95,7 @@ def body_checks(
 ) -> tuple[Check, ...]:
     """Checks that decide by the operation that a request asks for. ``configured`` are the settings before overrides."""
     checks: list[Check] = []
-    # Read and measure the document; all checks below lean on that.
+    # Read and measure the document, for all checks below.
     if reader is not None:
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
@@ -104,22 +104,22 @@ def body_checks(
         from fraiseql_guard.checks.authentication import PublicOperations
 
         checks.append(PublicOperations(settings))
-    # Memory, points, slots: what the operation would use up.
+    # Does the server have the memory, and the caller the points, for the operation?
     if Protection.RATE_LIMIT in active:
         if settings.shed_above_memory_percent is not None:
             checks.append(MemoryPressure(components.host.memory, settings.shed_above_memory_percent))
         if settings.cost_budgets:
             checks.append(CostBudgets(settings, configured))
     if concurrency is not None:
-        # Last: what these take is given back at the end of the request, or once a subscription has begun.
+        # Last: these take slots, which are given back at the end of the request, or once a subscription has begun.
         checks += [concurrency, subscription_room]
     return tuple(checks)
 
 
 def answer_edits(settings: Settings, modes: Mapping[Protection, Mode]) -> tuple[Edit, ...]:
-    """What is changed in the app's answers to GraphQL requests."""
+    """The edits of the app's answers to GraphQL requests, in order."""
     edits: list[Edit] = []
-    # First: it reads what the app has written.
+    # First: it reads the answer as the app wrote it.
     if settings.cost_extension is not None and modes[Protection.RATE_LIMIT] is not Mode.OFF:
         edits.append(extension_reader(settings.cost_extension))
     if settings.suggestions_hidden and modes[Protection.QUERY_LIMITS] is Mode.ENFORCE:

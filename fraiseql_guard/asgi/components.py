@@ -1,4 +1,4 @@
-"""The parts of a guard that hold something: connections, counters, memories, and what an operator has said.
+"""The parts of a guard that hold state: connections, counters, caches, and the operators' orders.
 
 They are made once, from the settings that the guard was mounted with, and outlive every change of the settings at run
 time: none of them depends on an option that can be changed (settings.CHANGEABLE).
@@ -63,22 +63,22 @@ class RuntimeHooks:
     """How the components reach the runtime in force, which is replaced with every change of the settings."""
 
     on_control: Callable[[Overrides], None]
-    """Takes over what an operator has said."""
+    """Applies a new control set."""
     watch_host: Callable[[], object]
     """Keeps the gauges of this process fresh, in the event loop that serves."""
     settings: Callable[[], Settings]
     """The settings in force."""
     facts: Facts
-    """What the heartbeat tells of the runtime."""
+    """The facts about the runtime that the heartbeat carries."""
     runtime: Callable[[], Runtime]
     """The runtime in force."""
     on_look: Callable[[], None]
-    """Looks at files that the settings in force are made of, twice a second. Never raises."""
+    """Re-reads changed files that the settings in force come from, twice a second. Never raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentParts:
-    """What is known of documents and of the schema that they are measured by."""
+    """The document caches, the trusted documents, and the schema by which documents are measured."""
 
     blocked: BlockedDocuments
     of_app: AppDocuments
@@ -89,7 +89,7 @@ class DocumentParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetParts:
-    """What connects this process with its operators and the other workers."""
+    """The parts that connect this process with its operators and the other workers."""
 
     control: OverridesWatch
     heartbeat: HeartbeatTask
@@ -98,7 +98,7 @@ class FleetParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AtWork:
-    """What the requests at work hold in this process."""
+    """What the requests at work hold in this process: slots, memory, live connections and timers."""
 
     budget: BufferBudget
     pool_refusals: PoolRefusals
@@ -114,7 +114,7 @@ class AtWork:
     sends: PerLoop[SendWatch] = field(default_factory=lambda: PerLoop(SendWatch))
 
     def forget(self) -> None:
-        """Count nothing as at work or open, and remember no token."""
+        """Reset the counts of operations, logins, sockets and subscriptions to zero, and forget remembered tokens."""
         for counter in (self.operations, self.logins, self.sockets, self.subscriptions):
             counter.clear()
         self.repeated_tokens.forget()
@@ -122,7 +122,7 @@ class AtWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Components:
-    """One of each for a guard, however often its runtime is built."""
+    """All components of one guard, made once, however often its runtime is built."""
 
     store: Store
     late_adjustments: LateAdjustments
@@ -144,7 +144,7 @@ class Components:
 def build_components(
     mount_options: MountOptions, *, host: ProcessMonitor, database: DatabaseSignals, hooks: RuntimeHooks
 ) -> Components:
-    """Make each part once. SettingsError if something that was asked for cannot be had."""
+    """Make each component. SettingsError for a setting or argument that cannot be used."""
     settings, clocks = mount_options.settings, mount_options.clocks
     blocks = OperatorBlocks(owner_of(PolicyName.OPERATOR, mounted(mount_options)), clock=clocks.elapsed)
     schema = schema_table(mount_options)  # before metrics are registered, in case it cannot be read
@@ -205,7 +205,7 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
 
 
 def _show_caches(host: ProcessMonitor, telemetry: TelemetryParts, identity: IdentityParts | None) -> None:
-    """Name the caches among those whose size is exported and which an operator can clear."""
+    """Register the guard's caches, whose sizes are exported and which operators can clear."""
     # The names are those of the console and of the command line.
     metrics = telemetry.recorder.metrics
     host.caches.own("refusals", telemetry.refusals)

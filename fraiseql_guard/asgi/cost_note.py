@@ -15,7 +15,7 @@ def with_cost(ctx: RequestContext, body: bytes) -> bytes | None:
 
 
 def cost_of(ctx: RequestContext) -> dict[str, float]:
-    """The points asked for, and those of the caller's budget: its size, what is left, what comes back a second."""
+    """The operation's points, and the caller's budget in points: its size, what is left, what comes back a second."""
     requested = ctx.measured.complexity if ctx.measured else 0
     budget = budget_among(ctx.buckets)
     if budget is None:

@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """Cancels the work when it takes too long: at a moment of the loop's clock.
+    """Cancels work at a moment of the loop's clock.
 
-    This cancellation does not leave :meth:`bound`; any other does.
+    :meth:`bound` swallows its own cancellation, and lets any other pass.
     """
 
     __slots__ = ("_at", "_task", "_timers", "expired")
@@ -34,7 +34,7 @@ class Deadline:
             result = await work
         except (asyncio.CancelledError, Exception):
             if not self.expired:
-                raise  # else: how it failed when it was stopped plays no part
+                raise  # else it was stopped: its exception plays no part
         finally:
             timer.cancel()
             self._task = None
@@ -50,7 +50,7 @@ class Deadline:
 
 
 async def take_back(task: asyncio.Task[object]) -> None:
-    """Undo our cancellation, also if it was not delivered yet, and no other one."""
+    """Undo the guard's own cancellation of a task, delivered or not yet, and no other one."""
     if task.uncancel() > 0:
         raise asyncio.CancelledError
     try:

@@ -1,4 +1,4 @@
-"""Which setting decides a refusal: the developer of a client reads it there, and need not search the documentation.
+"""Names the setting that decides a refusal, so that a client's developer need not search the documentation.
 
 Names of settings are no secret, and their values are told only where the refusal tells them anyway. A refusal that the
 client can avoid by itself, by waiting or by showing who it is, names none.
@@ -54,6 +54,6 @@ _SENTENCES: Final = {code: f"{' or '.join(map(name_of, options))} decides this."
 
 
 def detail(code: Code, known: str, rule: str = "") -> str:
-    """What a refusal tells in words: what is known of it, and which setting decides, or which rule in its place."""
+    """The detail text of a refusal: ``known``, and the setting, or the rule in its place, that decides."""
     sentence = f"Rule {rule} decides this." if rule else _SENTENCES.get(code, "")
     return f"{known} {sentence}" if known and sentence else known or sentence

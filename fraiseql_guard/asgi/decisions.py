@@ -1,5 +1,5 @@
-"""What every part of the pipeline does with a decision: applies its mode, settles it with the store, and refuses what
-could not be checked."""
+"""Turns decisions of checks into refusals in force: applies modes, asks the store, and refuses what could not be
+checked."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ _NEVER_RULED: Final = (BLOCKED, DOCUMENT_BLOCKED, NOT_TRUSTED, GUARD_FAULT, STOR
 
 
 def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
-    """The refusal in force. One of a protection in monitor mode is only noted, one of a protection that is not mounted
-    is none."""
+    """The denial if its protection enforces; None if it monitors, which notes the denial, or is not mounted."""
     if denial is None:
         return None
     mode = runtime.modes[denial.owner]
-    if ctx.rule is not None and ctx.rule.mode is not None and mode is not Mode.OFF and _may_be_ruled(denial):
+    if ctx.rule is not None and ctx.rule.mode is not None and mode is not Mode.OFF and _takes_mode_of_rule(denial):
         mode = Mode(ctx.rule.mode)
         if mode is Mode.MONITOR:
             denial = replace(denial, offence=None)  # a rule that only monitors cannot lead to a block
@@ -45,14 +44,15 @@ def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> 
     return denial if mode is Mode.ENFORCE else None
 
 
-def _may_be_ruled(denial: Denial) -> bool:
-    """Whether the mode of a rule holds for a refusal: not where it is about who the caller is, what they or operators
-    have done before, or what could not be checked."""
+def _takes_mode_of_rule(denial: Denial) -> bool:
+    """Whether a rule's mode applies to a denial: not to one for the caller's identity, earlier conduct, an operator's
+    order, or a request that could not be checked."""
     return denial.owner in _RULED and denial.code not in _NEVER_RULED
 
 
 def first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]) -> Denial | None:
-    """The first refusal in force. A check that breaks refuses: what it could not read does not pass."""
+    """Run the checks up to the first refusal in force. A check that raises refuses: what it could not read does not
+    pass."""
     for check in checks:
         try:
             denial = check.decide(ctx)
@@ -66,7 +66,8 @@ def first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]
 
 
 async def known_block(runtime: Runtime, ctx: RequestContext) -> Denial | None:
-    """The refusal of a caller who was blocked, if the store says that they still are: no body of theirs is read."""
+    """The refusal of a caller who was blocked, if the store says that they still are; asked before their body is
+    read."""
     question = runtime.admission.known_block(ctx)
     if question is None:
         return None
@@ -81,12 +82,13 @@ async def settled(runtime: Runtime, ctx: RequestContext, denial: Denial | None) 
 
 
 def not_settled(runtime: Runtime, ctx: RequestContext, error: Exception) -> Denial | None:
+    """The refusal in force of a request whose checks or admission raised ``error``."""
     return unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
 
 
 def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, decision: Decision) -> Denial | None:
-    """The refusal in force after the store has answered. Its own comes before that of a check, unless it is only
-    noted."""
+    """The refusal in force after the store has answered: the store's own, else that of a check. A store's refusal in
+    monitor mode is only noted."""
     if decision.imposed is not None:
         runtime.tell(runtime.recorder.imposed, ctx, decision.imposed)
         runtime.live_watch.imposed(decision.imposed)
@@ -97,8 +99,8 @@ def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, dec
 
 
 def unchecked(runtime: Runtime, ctx: RequestContext, part: str, error: Exception, owner: Protection) -> Denial | None:
-    """A part of the protection ``owner`` broke. Others lean on what it would have found out, so the request passes only
-    where nothing at all is enforced."""
+    """The refusal in force after a part of the protection ``owner`` raised ``error``. Other parts rely on its findings,
+    so the request passes only where no protection enforces."""
     runtime.tell(runtime.recorder.fault, part, error)
     denial = Denial(GUARD_FAULT, protection=runtime.in_whose_name(owner), retry_after_seconds=1.0)
     return apply_mode(runtime, ctx, denial)

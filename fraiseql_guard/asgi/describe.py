@@ -62,14 +62,15 @@ def _mounted(label: str, prefix: str) -> str:
 
 
 def nest(ctx: RequestContext, scope: Scope, runtime: Runtime) -> None:
-    """A request may have passed another guard before, whose app this guard is a part of."""
+    """Take over the context of an outer guard, if one has let this request pass (RequestContext.nest)."""
     outer = request.context_of(scope)
     if outer is not None:
         ctx.nest(outer, runtime.books, authenticates=runtime.authenticates)
 
 
 def context_of(scope: Scope, runtime: Runtime) -> RequestContext:
-    """What is known of a request from inside the app; of a scope that no guard has checked, what its head tells."""
+    """The context of a request, asked for inside the app. Of a scope that no guard has checked, a context made from its
+    head."""
     ctx = request.context_of(scope)
     return ctx if ctx is not None else describe(scope, runtime, runtime.paths.place(scope))
 

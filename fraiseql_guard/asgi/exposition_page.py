@@ -17,12 +17,13 @@ from fraiseql_guard.telemetry.metrics.exposition import CONTENT_TYPE
 _TEXT: Final = "text/plain"
 _OPENMETRICS: Final = "application/openmetrics-text"
 _VERSIONS: Final = ("1.0.0", "0.0.1")
-"""Of OpenMetrics, the newest first. What is written is the same."""
+"""Versions of OpenMetrics that a reader may name, newest first. The page is the same for all."""
 _NAMED: Final = 3
-"""Precision of a preference for exactly this type."""
+"""Precision of a preference that names the media type exactly."""
 _WORTHWHILE_BYTES: Final = 1_024
 _AT_ONCE_BYTES: Final = 16_384
-"""So much is compressed in a third of a millisecond; more is left to a thread, which does so without the GIL."""
+"""Largest page that is compressed in the event loop, in a third of a millisecond. A thread compresses larger ones
+without the GIL."""
 _LEVEL: Final = 5
 _LONGEST: Final = 1_000
 _CODING: Final = re.compile(r"[ \t]*+([A-Za-z0-9-]++|\*)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*+)?+")

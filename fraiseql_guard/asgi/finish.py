@@ -1,4 +1,4 @@
-"""How every request ends: a refusal is sent, the rate limit's headers are added, and the outcome is recorded."""
+"""Ends requests: sends refusals, adds rate limit headers to answers, and records outcomes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _MULTIPLEXED: Final = ("2", "3")
 """Versions of HTTP in which a connection outlives an answer that was cut."""
 _REQUEST_ID: Final = b"x-request-id"
 _OURS: Final = RATE_LIMIT_NAMES | {_REQUEST_ID}
-"""Headers of ours on the answers of callers who are counted. The outermost guard writes them, once for all."""
+"""Headers that the guard adds to answers of callers who are counted. The outermost guard writes them for all."""
 
 
 async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Send) -> None:
-    """Answer with a refusal, and tell of it first."""
+    """Record a refusal, and send it."""
     ctx.denial = denial
     tell_outside(ctx)
     silent = runtime.tell(runtime.recorder.refused, ctx, denial)
     headers, body = refusal(runtime, ctx, denial)
-    # By its head a batch cannot be told from one of another length.
+    # Two batches of different lengths may have the same head.
     ctx.body = ctx.rewritten = None  # its memory was given back
     if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[" and _is_steady(runtime, ctx, denial, body):
         runtime.tell(runtime.refusal_cache.remember, ctx, denial, headers, body)
@@ -61,22 +61,22 @@ def refusal_error(runtime: Runtime, ctx: RequestContext, denial: Denial) -> dict
 
 
 def _is_steady(runtime: Runtime, ctx: RequestContext, denial: Denial, body: bytes) -> bool:
-    """Whether the same answer, with another id, is that to the next request like this one."""
+    """Whether the answer holds for the next request with the same head too, but for the request's id."""
     if runtime.own_bodies is None:
         return ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
     return runtime.own_bodies.is_steady(ctx, denial, body, numbers=runtime.disclosure.numbers)
 
 
 def tell_outside(ctx: RequestContext) -> None:
-    """A request is refused: for the guards further outside that is no answer of their app's own."""
+    """Tell outer guards that this guard has refused the request: the answer is not their app's own."""
     for outer in outers(ctx):
         outer.refused_inside = True
         outer.auth_failed = outer.auth_failed or (ctx.denial is not None and is_for_authentication(ctx.denial))
 
 
 def _for_outside(ctx: RequestContext, outer: RequestContext, headers: list[Header]) -> list[Header]:
-    """The headers of a refusal that goes through other guards: where a bucket of ours has refused, its state is what
-    the client has to know; else theirs is told beside it."""
+    """The headers of a refusal that passes outer guards. If a bucket of this guard has refused, its state alone is
+    shown; else the outer guards show theirs as well."""
     if any(bucket.retry_after_seconds > 0 for bucket in ctx.buckets):
         for each in outers(ctx):
             each.shown = ()
@@ -86,7 +86,7 @@ def _for_outside(ctx: RequestContext, outer: RequestContext, headers: list[Heade
 
 
 def _hand_on(ctx: RequestContext, outer: RequestContext) -> None:
-    """Let the next guard further outside tell the state of our buckets beside that of its own: the scarcest first."""
+    """Have the next outer guard show this guard's buckets beside its own, the scarcest first."""
     if ctx.shown != () and not ctx.socket:  # else a guard further inside has told all that is to be told
         buckets = (*(ctx.shown or ctx.buckets), *outer.buckets)
         outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
@@ -105,8 +105,8 @@ async def send_refusal(ctx: RequestContext, denial: Denial, headers: list[Header
 
 
 async def end_cut_answer(runtime: Runtime, scope: Scope, ctx: RequestContext, send: Send) -> None:
-    """End an answer to an operation that was cut where its server would leave it open for ever: in HTTP/2 a connection
-    carries many answers. The last part is missing, by which a client of JSON, events or multipart can tell."""
+    """End the cut answer of an operation where its server would leave it open for ever: an HTTP/2 connection carries
+    many answers. Clients of JSON, events or multipart notice that the last part is missing."""
     slow = (
         ctx.denial is not None and ctx.denial.code is SLOW_CONSUMER
     )  # this would wait as long as what it did not take
@@ -118,7 +118,8 @@ async def end_cut_answer(runtime: Runtime, scope: Scope, ctx: RequestContext, se
 
 
 def with_headers(runtime: Runtime, ctx: RequestContext, message: Message) -> Message:
-    """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
+    """The head of the app's answer with the guard's headers, which replace the app's of the same names. The app's
+    Retry-After stays."""
     ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
     lines: Iterable[Header] = message.get("headers", ())
     shown = ctx.shown

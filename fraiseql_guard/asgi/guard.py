@@ -1,4 +1,4 @@
-"""The middlewares that an app mounts: Guard with everything, or one protection alone."""
+"""The middlewares that an app mounts: Guard with all protections, or one protection alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fraiseql_guard.operations.operator.interface import Done, Operator
 
 _APP: Final = "app"
-"""The actor of what the app does through these methods."""
+"""The actor that is recorded for actions that the app takes through these methods."""
 
 
 class Guard(Middleware):
@@ -28,13 +28,13 @@ class Guard(Middleware):
 
     @property
     def operator(self) -> Operator:
-        """All that an operator can see and do. The methods below have the names that the runbooks use."""
+        """The operator's reports and actions. The methods below offer some of them under the names of the runbooks."""
         return self._runtime.operator
 
     def admin_app(self) -> ASGIApp:
-        """The operator's HTTP API as an ASGI app for a port of its own; from now on it is served there alone.
+        """The operator's HTTP API as an ASGI app for a port of its own; the guarded app serves it no longer.
 
-        SettingsError if it could not be used.
+        SettingsError if no admin token and no admin scope is configured.
         """
         if self._runtime.operator_authentication is None:
             raise SettingsError(
@@ -51,14 +51,15 @@ class Guard(Middleware):
     async def block_ip(
         self, ip_address: str, duration_seconds: float = BLOCK_SECONDS, reason: str = "", *, force: bool = False
     ) -> Done:
-        """Refuse everything from an address or network for a while. DangerousError where that needs ``force``."""
+        """Refuse every request from an address or network for ``duration_seconds``. DangerousError if the block needs
+        ``force``."""
         target = Target(ip_address=ip_address)
         return await self.operator.block(
             target, duration_seconds=duration_seconds, reason=reason, force=force, actor=_APP
         )
 
     async def block_user(self, user_id: str, duration_seconds: float = BLOCK_SECONDS, reason: str = "") -> Done:
-        """Refuse everything from a verified user for a while."""
+        """Refuse every request of a verified user for ``duration_seconds``."""
         target = Target(user_id=user_id)
         return await self.operator.block(target, duration_seconds=duration_seconds, reason=reason, actor=_APP)
 
@@ -71,18 +72,19 @@ class Guard(Middleware):
         return await self.operator.unlock(identifier, ip_address=ip_address, actor=_APP)
 
     async def set_user_limit(self, user_id: str, limit: str, duration_seconds: float = BLOCK_SECONDS) -> Done:
-        """Raise or lower one user's limit (``1000/minute``) for a while."""
+        """Raise or lower one user's limit (``1000/minute``) for ``duration_seconds``."""
         target = Target(user_id=user_id)
         return await self.operator.set_limit(target, limit, duration_seconds=duration_seconds, actor=_APP)
 
     async def get_user_limit(self, user_id: str) -> str:
-        """The limit of a user: the override in force, else what users without a tier have."""
+        """The limit of a user: the override in force, else the limit of users without a tier."""
         held = [each for each in await self.operator.limits() if each.target.user_id == user_id]
         settings = self.settings
         return held[0].limit if held else str(settings.rate_limit_authenticated or settings.rate_limit_default)
 
     async def add_to_whitelist(self, ip_address: str, reason: str = "", expiry_seconds: float | None = None) -> Done:
-        """Do not count an address or network for a while, and never sanction it automatically."""
+        """Exempt an address or network from limits and automatic sanctions, for ``expiry_seconds``; by default for as
+        long as an operator may set."""
         return await self.operator.allow(ip_address, reason=reason, duration_seconds=expiry_seconds, actor=_APP)
 
 

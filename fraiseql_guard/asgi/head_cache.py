@@ -30,14 +30,14 @@ _LONGEST_BYTES: Final = 4_096
 _BYTES_PER_HEAD: Final = 1_500
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 _SCHEME: Final = len(b"Bearer ")
-"""How much of a header with credentials is a part of the key. No more of one is ever kept."""
+"""Bytes of an Authorization header that are part of the key. No more of it is ever kept."""
 
 READS: Final = HeadReads(headers=frozenset({b"content-length", b"transfer-encoding"}))
-"""What an entry tells beside the decisions: whether a body may come."""
+"""The parts of a head that tell whether a body may come, which an entry keeps beside the decisions."""
 
 
 class HeadKey(NamedTuple):
-    """What tells the head of a request from others, and the generation under which it was described."""
+    """Identifies a request's head, and the generation of the settings under which it was described."""
 
     parts: Hashable
     generation: object
@@ -62,7 +62,7 @@ class CachedHead:
 
     @classmethod
     def of(cls, ctx: RequestContext, key: HeadKey, *, anonymous: bool) -> CachedHead:
-        """That of a request which the head checks have let pass."""
+        """Make the entry of a request that the head checks have let pass."""
         return cls(
             key,
             ctx.place,
@@ -105,7 +105,7 @@ class CachedHead:
 class RequestHeadCache:
     """The heads that have passed, 1,000 at most, under one set of settings.
 
-    ``reads`` is the union of what everything reads that decides by a head. Addresses on the ``allow_list``, which may
+    ``reads`` is the union of all parts that any head check reads. Heads from addresses on the ``allow_list``, which may
     change at any time, are never found.
     """
 
@@ -121,7 +121,7 @@ class RequestHeadCache:
         self._known: Lru[Hashable, CachedHead] = Lru(_MOST)
 
     def key(self, scope: Scope) -> Hashable:
-        """All of a head that a decision may depend on; None where a server has made it unreadable."""
+        """The cache key of a request: all parts of its head that a decision may read. None for an unreadable scope."""
         kept = self._kept
         try:
             client = scope.get("client")
@@ -142,7 +142,8 @@ class RequestHeadCache:
         return key
 
     def _kept_bytes(self, name: bytes) -> int | None:
-        """How much of a header is a part of the key; None if it is none."""
+        """Bytes of a header's value that are part of the key, 0 for its presence alone; None if it is not in the
+        key."""
         if name == b"authorization":
             return _SCHEME  # the token check decides about the rest, every time
         if name in self.reads.credentials:
@@ -160,11 +161,13 @@ class RequestHeadCache:
         return head
 
     def learn(self, ctx: RequestContext) -> None:
-        """The head checks have let a request pass: cache its head, if what they found out holds for all like it."""
+        """Cache the head of a request that the head checks have let pass, if the result holds for all requests like
+        it."""
         self._put(ctx, anonymous=False)
 
     def learn_anonymous(self, ctx: RequestContext) -> None:
-        """The token check has let it pass as well: without credentials it does so for all like it."""
+        """Note that the token check has let the request pass too, which holds for all like it if it has no
+        credentials."""
         if _is_anonymous(ctx) and self.reads.credentials.isdisjoint(ctx.headers):
             self._put(ctx, anonymous=True)
 
@@ -174,18 +177,18 @@ class RequestHeadCache:
             self._known.put(key.parts, CachedHead.of(ctx, key, anonymous=anonymous))
 
     def forget(self) -> None:
-        """Begin a new generation: every head is checked anew, also that of a request which is at work now."""
+        """Begin a new generation: every head is checked anew, and requests at work cache none."""
         self.generation = object()
         self._known.clear()
 
     @property
     def size_bytes(self) -> int:
-        """What is kept, estimated by the number of heads."""
+        """Size of the cache, estimated by the number of heads."""
         return len(self._known) * _BYTES_PER_HEAD
 
 
 def announces_body(ctx: RequestContext) -> bool:
-    """Whether a head makes a body likely. HTTP/2 announces nothing: one may come all the same."""
+    """Whether a head announces a body. Over HTTP/2 a body may come without an announcement."""
     head: CachedHead | None = ctx.head
     return _announces_body(ctx.method, ctx.headers) if head is None else head.announces_body
 
@@ -197,8 +200,8 @@ def _announces_body(method: str, headers: Mapping[bytes, bytes]) -> bool:
 
 
 def _concerns_all(ctx: RequestContext) -> bool:
-    """Whether an entry tells all that was found out. It has no room for what few requests have: these are checked
-    anew every time."""
+    """Whether an entry can hold all that the head checks found out. Rare findings have no field: such requests are
+    checked anew each time."""
     caller = ctx.shared_peer or ctx.allow_listed
     form = ctx.cross_site_simple or ctx.page or ctx.preflight or ctx.upload
     place = ctx.for_operator or ctx.own_page

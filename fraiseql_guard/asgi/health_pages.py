@@ -16,7 +16,7 @@ _ALIVE: Final = orjson.dumps({"status": "ok"})
 
 
 def detailed(health: Health) -> ASGIApp:
-    """The details as an ASGI app that runs behind the checks like any other."""
+    """The health details as an ASGI app, which runs behind the checks."""
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI app
         report = await health.report()
@@ -31,7 +31,7 @@ def is_short(ctx: RequestContext) -> bool:
 
 
 def short(app: ASGIApp) -> ASGIApp:
-    """The app; where it has no page of its own here (404), ``{"status": "ok"}``: the process answers requests."""
+    """Wrap the app so that its 404 becomes ``{"status": "ok"}``: the process answers requests."""
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
         missing = False

@@ -1,4 +1,4 @@
-"""Calls a function of the app's with what happened, beside the requests: one at a time, bounded in number and time."""
+"""Calls a function of the app with notices, in the background: one at a time, bounded in number and time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fraiseql_guard.core.signals import HookOutcome
 N = TypeVar("N")
 
 MOST: Final = 1_000
-"""Notices that wait at most; further ones are dropped."""
+"""Most notices that wait; further ones are dropped."""
 CALL_SECONDS: Final = 5.0
 """Longest time that the function is waited for."""
 DRAIN_SECONDS: Final = 2.0
-"""Longest time at the end for what still waits."""
+"""Longest time at the end of the process for notices that still wait."""
 
 
 @dataclass(slots=True)
@@ -30,12 +30,12 @@ class _Waiting(Generic[N]):
 
 
 class HookQueue(Generic[N]):
-    """Notices for one function. What is noted under the key of a notice that still waits is counted with it, so that a
-    flood of one caller takes one place.
+    """The notices for one function. A notice with the key of one that still waits is counted with it, so that a flood
+    of one caller takes one place.
 
-    ``told`` makes the value that the function is given, of a notice and how many it stands for. ``on_outcome`` is given
-    what became of so many notices, ``on_fault`` what the function raises. A task in the event loop that notes
-    something calls the function and ends when nothing waits.
+    ``told`` makes the function's argument from a notice and the number that it stands for. ``on_outcome`` is given the
+    outcome and a number of notices, ``on_fault`` the exceptions of the function. A task in the noting event loop calls
+    the function, and ends when no notice waits.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class HookQueue(Generic[N]):
         self._task: LoopTask[None] = LoopTask(self._call_all)
 
     def note(self, key: Hashable, make: Callable[[], N], count: int = 1) -> None:
-        """Have the function told soon. ``make`` is called only for a notice with a key that does not wait yet."""
+        """Have the function called soon. ``make`` makes the notice, unless one with this key waits already."""
         with self._lock:
             same = self._waiting.get(key)
             if same is not None:
@@ -104,7 +104,7 @@ class HookQueue(Generic[N]):
         return HookOutcome.TOLD
 
     async def aclose(self) -> None:
-        """Tell what still waits, for two seconds at most. What is left then is dropped."""
+        """Call the function with the notices that still wait, for two seconds at most; drop the others."""
         if self._waiting:
             self._start()
         task: asyncio.Task[Any] | None = self._task.here

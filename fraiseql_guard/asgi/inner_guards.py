@@ -1,4 +1,4 @@
-"""Guards further inside an app, as far as the app shows what it is made of: for one line at the start."""
+"""Finds guards inside an app, as far as the app shows its structure, for a log line at the start."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fraiseql_guard.asgi.app_chain import chain
 
 
 def names_inside(app: Any, guards: type) -> list[tuple[str, ...]]:
-    """The names of each guard that decides next, on some of the ways into ``app``; those further inside are its own
-    affair. ``guards`` is the class of them all, whose instances have ``wishes``.
+    """The names of each guard that is the first on some way into ``app``; guards further inside are logged by that one.
+    ``guards`` is the class of all guards, whose instances have ``mount_options``.
 
-    Looked for: apps wrapped in the customary attribute ``app``, Starlette's middleware that is only declared as yet,
-    its mounts, and its routes with middleware of their own.
+    Searched are apps wrapped in the customary attribute ``app``, Starlette's middleware that is declared and not built
+    yet, mounts, and routes with middleware of their own.
     """
     return list(dict.fromkeys(_found(app, guards, set())))
 
@@ -35,7 +35,7 @@ def _found(app: Any, guards: type, seen: set[int]) -> Iterator[tuple[str, ...]]:
 
 
 def told(outer: Iterable[str], inner: Iterable[str]) -> str:
-    """What is said of two guards around one app."""
+    """The warning about two guards around one app."""
     return (
         f"{' + '.join(outer)} and {' + '.join(inner)} guard the same app with something else in between: each decides "
         "what it is configured for, and one bucket of one store is charged once. Mounted directly on each other they "
@@ -54,7 +54,7 @@ def _routes(app: Any) -> Iterable[Any]:
 
 
 def _declared(app: Any, guards: type) -> tuple[str, ...] | None:
-    """The first ones that a Starlette app will build its own stack from. Neighbours become one."""
+    """The names of the first guards in the middleware that a Starlette app has declared; adjacent ones become one."""
     classes = [each.cls for each in getattr(app, "user_middleware", ()) if isinstance(each.cls, type)]
     for ours, group in groupby(classes, lambda cls: issubclass(cls, guards)):
         if ours:

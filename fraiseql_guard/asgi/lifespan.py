@@ -8,13 +8,14 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _UNKNOWN_SCOPE: Final = (AssertionError, NotImplementedError, ValueError)
-"""What apps raise on a scope that they do not know. Anything else is rather a mistake on the way to the app."""
+"""Exceptions that apps raise on a scope type that they do not know. Any other is rather a fault on the way to the
+app."""
 
 
 async def lead_lifespan(
     app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, warn: Callable[[str], None]
 ) -> None:
-    """Serve one lifespan. ``warn`` takes a sentence that deserves a look.
+    """Serve one lifespan. ``warn`` logs a warning.
 
     An app that raises or returns before it has received or sent anything wants none, as those of Django, Strawberry and
     Ariadne do (ASGI specification, "Lifespan"). The server would tell the guard of no end then, at which it closes what

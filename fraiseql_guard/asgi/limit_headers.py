@@ -1,4 +1,4 @@
-"""The headers that tell clients how much is left of their limits: which there are, and what they say.
+"""Writes the response headers that show clients how much of their limits is left.
 
 RateLimit-Policy and RateLimit follow draft-ietf-httpapi-ratelimit-headers-11, X-RateLimit-* are those of FraiseQL.
 """
@@ -26,7 +26,7 @@ RATE_LIMIT_NAMES: Final = frozenset(name.lower().encode() for kind in _KINDS.val
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """What clients are told of limits. Made once for the settings in force."""
+    """The parts of limits and refusals that clients are shown. Made once for the settings in force."""
 
     names: frozenset[bytes]
     """The headers that tell the state of buckets."""

@@ -1,4 +1,4 @@
-"""Which keys limits count by: those of the setting, those that a function of the app says, or the ordinary ones."""
+"""Chooses how the limits' key of a request is found: by the setting, by a function of the app, or the ordinary way."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 
 def limit_keys(mount_options: MountOptions, settings: Settings, recorder: RequestRecorder) -> LimitKeys | None:
-    """What finds the key of a request; None where it is the user, else the address. SettingsError if both the setting
-    and a function are given, or a part of the key needs another setting."""
+    """The finder of requests' keys; None where limits count by the user, else the address. SettingsError if both the
+    setting and a function are given, or a part of the key needs another setting."""
     key, ask = settings.rate_limit_key, mount_options.app_hooks.rate_limit_key
     _refuse_contradictions(mount_options, settings)
     if Protection.RATE_LIMIT not in mount_options.protections:
@@ -27,12 +27,13 @@ def limit_keys(mount_options: MountOptions, settings: Settings, recorder: Reques
 
 
 def pays_beside(mount_options: MountOptions, settings: Settings) -> bool:
-    """Whether one caller can come under any number of keys: nothing tells what a function leans on."""
+    """Whether one caller can have any number of keys, as with a function, whose inputs are not known."""
     return mount_options.app_hooks.rate_limit_key is not None or settings.rate_limit_key.chosen_at_will
 
 
 def telling_headers(mount_options: MountOptions) -> frozenset[bytes] | None:
-    """Headers that tell apart callers whose requests look alike otherwise; None if anything may."""
+    """Headers that tell apart callers with otherwise equal heads: those of credentials and of the limits' key. None
+    with a function, which may read anything."""
     if mount_options.app_hooks.rate_limit_key is not None:
         return None
     return credential_sources(mount_options).headers | mount_options.settings.rate_limit_key.headers

@@ -1,8 +1,8 @@
-"""The ASGI adapter that every middleware of ours is: one list of checks, longer or shorter.
+"""The ASGI middleware behind Guard and the single protections, which differ only in the checks that they run.
 
-Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
-inside, so that the checks run in their one right order whatever the order of mounting. With something else in between
-(a mounted app, a route's own middleware) each decides for itself.
+Middlewares mounted directly on each other become one: the outermost takes over the protections, settings and schema of
+the inner ones, so that the checks run in the right order whatever the order of mounting. Where something else stands in
+between (a mounted app, a route's own middleware), each middleware decides for itself.
 """
 
 from __future__ import annotations
@@ -53,36 +53,39 @@ if TYPE_CHECKING:
     from fraiseql_guard.identity.user_status import AskUserStatus
 
 _DOCUMENTS_SECONDS: Final = 2.0
-"""Longest that a start waits for the trusted documents of the store."""
+"""Longest wait for the store's trusted documents at the start."""
 
 
 class Middleware:
     """An ASGI middleware with some of the protections.
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
-    GraphQLSchema, a strawberry.Schema, SDL text, a path, or a callable) sharpens the query limits; given as the object
-    that the app runs, it also has unknown fields refused. ``registry`` holds the metrics instead of an own one,
-    ``logger`` (structlog or logging) writes the log lines. ``database`` hears what the app's database does.
+    GraphQLSchema, a strawberry.Schema, SDL text, a path, or a callable) sharpens the query limits; if it is the very
+    object that the app runs, unknown fields are refused as well. ``registry`` receives the metrics in place of a
+    registry of the guard's own, ``logger`` (structlog or logging) writes the log lines. ``database`` receives the app's
+    reports about its database.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``. ``api_keys`` is an async function that is given the SHA-256 of an API
     key in hex digits, and returns its :class:`~fraiseql_guard.ApiKey` or None; its answer is remembered for a minute.
-    ``rate_limit_key`` is a function, async or not, that is given the request (core/context.py: RequestContext) and
-    returns a text that limits count it by, or None for its user, else its address; it may also be the setting of that
-    name. ``render_refusal`` is a plain function that is given the :class:`RefusalFacts` of a refusal and returns its
-    body: a dict or list, a :class:`RefusalBody`, or None for the guard's own. ``on_refusal`` and ``on_sanction`` are
-    async functions that are given a :class:`RefusalNotice` and a :class:`SanctionNotice`, beside the requests: what
-    they do holds up none.
+    ``rate_limit_key`` is a function, async or not, that is given the RequestContext (core/context.py) and returns the
+    text that limits count the request by, or None to count it by its user, else its address; a string is the setting of
+    that name. ``render_refusal`` is a plain function that is given the :class:`RefusalFacts` of a refusal and returns
+    its body: a dict or list, a :class:`RefusalBody`, or None for the guard's own. ``on_refusal`` and ``on_sanction``
+    are async functions that are given a :class:`RefusalNotice` and a :class:`SanctionNotice`; they run beside the
+    requests and delay none.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
     happens after a while. Deadlines, the durations of requests and the pauses between two looks at the store go by the
     event loop's own clock; Redis keeps its own.
 
-    Raises :class:`SettingsError` for anything unusable. Built by ``app.add_middleware``, when an exception would no
-    longer stop the start, it answers the lifespan with the error instead, and requests with 503 (asgi/unusable.py).
+    Raises :class:`SettingsError` for an unusable argument or setting. Where Starlette builds the middleware
+    (``app.add_middleware``), an exception would no longer stop the start: it then answers the lifespan with the error,
+    and requests with 503 (asgi/unusable.py).
     """
 
     protections: ClassVar[frozenset[Protection]] = frozenset()
+    """The protections that this class mounts."""
 
     def __init__(
         self,
@@ -106,9 +109,9 @@ class Middleware:
         self._unusable: UnusableGuard | None = None
         self._started = self._has_lifespan = False
         self._inner: WeakSet[Middleware] = WeakSet()
-        self._told: set[tuple[str, ...]] = set()
+        self._logged_inner: set[tuple[str, ...]] = set()
         self._check: asyncio.Task[None] | None = None
-        self._spoils = partial(UnusableGuard, logger=logger, log_file=options.get("log_file"))
+        self._make_unusable = partial(UnusableGuard, logger=logger, log_file=options.get("log_file"))
         late = built_by_starlette()
         ask_key = rate_limit_key if callable(rate_limit_key) else None
         if ask_key is None and rate_limit_key is not None:
@@ -140,7 +143,7 @@ class Middleware:
         except Exception as error:
             if not late:
                 raise
-            self._unusable = self._spoils(error)
+            self._unusable = self._make_unusable(error)
 
     def _build(self, mount_options: MountOptions, app: ASGIApp) -> None:
         """Take over a guard directly inside, and build the runtime."""
@@ -165,33 +168,33 @@ class Middleware:
         self._dispatcher = Dispatcher(self.reloader.runtime)
 
     def _serve_with(self, runtime: Runtime) -> None:
-        """Requests that begin from now on meet this runtime."""
+        """Decide requests that begin from now on with this runtime."""
         self._dispatcher.runtime = runtime
 
     @property
     def unusable_because(self) -> Exception | None:
-        """Why nothing is served, if that is so."""
+        """The error for which this middleware answers every request with 503; None if it works."""
         return self._unusable.error if self._unusable is not None else None
 
     mount_options: MountOptions
-    """The options of this middleware, joined with those of the ones that it has taken over."""
+    """The options of this middleware, joined with those of the inner middlewares that it has taken over."""
     host: ProcessMonitor
-    """The process beside its requests: memory, caches, and facts that others offer."""
+    """Watches the process: its memory, the app's caches, and facts that other parts offer, such as the pool's size."""
 
     def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
         """Count one of the app's caches in the metrics, and let operators clear it.
 
-        ``size`` returns the bytes that it holds and is called every few seconds; ``clear`` empties it. Both are plain
-        functions. The same name again replaces the former one.
+        ``size`` returns the bytes that the cache holds and is called every few seconds; ``clear`` empties the cache.
+        Both are plain functions. A second call with the same name replaces the first.
         """
         self.host.caches.observe(name, size, clear)
 
     def collect_garbage(self) -> Collected:
-        """Collect this process's garbage now. Nothing else runs in the process meanwhile."""
+        """Run Python's garbage collector now, and return what it found. No other code runs in the process meanwhile."""
         return collect_garbage()
 
     database: DatabaseSignals
-    """Hears what the app's database does; one for all middlewares that became one."""
+    """Receives the app's reports about its database; shared by all middlewares that became one."""
 
     def observe_pool(self, pool: Any) -> None:
         """Export how full a database pool is: see :meth:`DatabaseSignals.observe_pool`."""
@@ -221,7 +224,7 @@ class Middleware:
 
     @property
     def runtime(self) -> Runtime:
-        """The checks and all that they lean on."""
+        """The checks under the settings in force, with the store, recorder and caches that they use."""
         return self._runtime
 
     @property
@@ -230,15 +233,16 @@ class Middleware:
         return self._runtime.recorder
 
     async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
-        """Whether a login may be tried (asgi/logins.py); ``request`` is Starlette's, or an ASGI scope."""
+        """The lockout in force for a login identifier; None if the login may be tried (asgi/logins.py). ``request`` is
+        Starlette's, or an ASGI scope."""
         return await logins(request, self).locked(identifier)
 
     async def report_login_failure(self, identifier: str, request: Any) -> Lockout | None:
-        """Tell of a failed login (asgi/logins.py)."""
+        """Count a failed login; the lockout that it brought, None if it brought none (asgi/logins.py)."""
         return await logins(request, self).failed(identifier)
 
     async def report_login_success(self, identifier: str, request: Any) -> None:
-        """Tell of a login (asgi/logins.py)."""
+        """Report a successful login: earlier failures of this identifier are forgotten (asgi/logins.py)."""
         await logins(request, self).succeeded(identifier)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -257,22 +261,22 @@ class Middleware:
         # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
-            hear, tell = self._hearing_of_the_end(receive), self._watching_the_end(send)
+            hear, tell = self._end_live_at_shutdown(receive), self._follow_lifespan(send)
             await lead_lifespan(self.app, scope, hear, tell, warn=self._runtime.recorder.warn)
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
     async def _inside(self, around: Middleware, scope: Scope, receive: Receive, send: Send) -> None:
-        """Decide about a request that a guard further outside has let pass: each does what it is configured for.
+        """Decide by this guard's own settings about a request that an outer guard has let pass.
 
-        Afterwards the scope is as the app around this guard had it.
+        Afterwards the scope holds what the outer guard had put there.
         """
         around.meet(self)
         outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
         if outer is not None and at_work(outer):
             outer.books, outer.accounts = around.runtime.books, around.runtime.accounts
         else:
-            scope.pop(REQUEST, None)  # a socket, or a request that comes again after its end: there is none around it
+            scope.pop(REQUEST, None)  # a socket, or a request served again after its end: no outer request
         del scope[MARK]
         self._has_lifespan |= scope["type"] == "lifespan"
         try:
@@ -281,14 +285,14 @@ class Middleware:
             scope.update(kept)
 
     def meet(self, inner: Middleware) -> None:
-        """Note a guard that decides inside of this one's app: it is logged once, and closed with this one."""
+        """Register a guard inside this guard's app, to log it once and to close it with this one."""
         if inner is not self and inner not in self._inner and inner.unusable_because is None:
             self._inner.add(inner)
-            self._tell_of(inner.mount_options.names)
+            self._log_inner(inner.mount_options.names)
 
-    def _tell_of(self, inner: tuple[str, ...]) -> None:
-        if inner not in self._told:
-            self._told.add(inner)
+    def _log_inner(self, inner: tuple[str, ...]) -> None:
+        if inner not in self._logged_inner:
+            self._logged_inner.add(inner)
             self._runtime.recorder.warn(told(self.mount_options.names, inner))
 
     def _start(self, scope: Scope) -> None:
@@ -299,9 +303,9 @@ class Middleware:
                 loop = running_loop()
                 self._adopt_schema(scope.get("app"))
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing may pass
-                self._unusable = self._spoils(error)
+                self._unusable = self._make_unusable(error)
                 return
-            # Look at the app, and say what deserves a look.
+            # Inspect the app, and log what an operator should know about it.
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
             self._announce(scope)
@@ -313,15 +317,17 @@ class Middleware:
             self._runtime.watch_host()
 
     def _announce(self, scope: Scope) -> None:
-        """Log the start, and the guards inside."""
+        """Log the start, and the guards inside the app."""
         announce(self._runtime, self.mount_options, self.app, scope=scope, guards=Middleware)
         with suppress(Exception):  # an app may show anything
             for names in names_inside(self.app, Middleware):
-                self._tell_of(names)
+                self._log_inner(names)
 
     def _adopt_schema(self, host: Any) -> None:
-        """Take over the schema that a FraiseQL app shows, and whether there are endpoints beside its own: mounted by
-        add_middleware, a guard sees that app only now."""
+        """Take over the schema of a FraiseQL app, and note whether several GraphQL endpoints stand behind this guard.
+
+        A guard that is mounted with add_middleware sees that app only now, in the first scope.
+        """
         found = self.mount_options
         if found.schema is None:
             schema = schema_of(host)
@@ -338,23 +344,23 @@ class Middleware:
         return len(self._runtime.tell(guarded_endpoints, app, self._runtime.paths) or ()) > 1
 
     async def _check_store(self) -> None:
-        """Log what of the store deserves a look, beside the requests."""
+        """Log the store's warnings (Store.check) in the background."""
         for sentence in await self._runtime.store.check():
             self._runtime.recorder.warn(sentence)
 
-    def _hearing_of_the_end(self, receive: Receive) -> Receive:
+    def _end_live_at_shutdown(self, receive: Receive) -> Receive:
         async def hear() -> Message:
             message = await receive()
-            if message["type"] == "lifespan.shutdown":  # what lives on would keep the server from its end
+            if message["type"] == "lifespan.shutdown":  # open sockets and streams would keep the server from ending
                 self._runtime.live_watch.shut_down()
             return message
 
         return hear
 
-    def _watching_the_end(self, send: Send) -> Send:
+    def _follow_lifespan(self, send: Send) -> Send:
         async def watch(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                await self._know_documents()
+                await self._wait_for_documents()
                 self._runtime.tell(self._runtime.neighbours.look, self.app)  # the app may have begun to trace
                 if self.settings.gc_freeze:
                     freeze_startup_objects()
@@ -364,17 +370,17 @@ class Middleware:
 
         return watch
 
-    async def _know_documents(self) -> None:
-        """Wait for the trusted documents: a worker without them refuses every document for a moment."""
+    async def _wait_for_documents(self) -> None:
+        """Wait for the store's trusted documents: until it has them, a worker refuses every document."""
         trusted = self.reloader.components.documents.trusted
         if trusted is not None:
             trusted.ensure_polling()
             await trusted.wait_until_known(_DOCUMENTS_SECONDS)
 
     def flush(self) -> None:
-        """Count and write at once what is deferred, so that metrics and log are complete. Waits for a second at most.
+        """Write deferred metrics and log lines now, so that both are complete. Waits one second at most.
 
-        By itself this happens within a fraction of a second.
+        Without a call they are written within a fraction of a second.
         """
         self._count_deferred()
         self._runtime.recorder.log.flush()
@@ -384,12 +390,12 @@ class Middleware:
         self._runtime.tell(self._runtime.recorder.flush)
 
     async def reset(self, *, force: bool = False) -> None:
-        """Begin anew, between two tests: empty the buckets, forget offences, automatic sanctions, what is remembered of
-        refusals, documents and tokens, and what counts as at work. What operators have said stays, and so do metrics
-        and log lines.
+        """Forget what callers have done, between two tests: bucket levels, offences, automatic sanctions, the caches of
+        refusals, documents and tokens, and which operations are at work. Operators' orders, metrics and log lines stay.
 
-        Nothing may be at work meanwhile. On Redis that would free every attacker of a fleet that shares it, so that the
-        namespace must name a test, or ``force`` be given: SettingsError otherwise. StoreError if Redis does not answer.
+        No request may be at work meanwhile. On Redis a reset lifts the sanctions of the whole fleet that shares the
+        namespace, so the namespace must contain ``test``, or ``force`` be true: SettingsError otherwise. StoreError if
+        Redis does not answer.
         """
         settings = self.settings
         if settings.redis_url is not None and "test" not in settings.namespace.lower() and not force:
@@ -403,7 +409,8 @@ class Middleware:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Close connections and write what is still to be logged. The end of the lifespan does it."""
+        """End background tasks, close the store's connections and write the last log lines. The end of the lifespan
+        calls this."""
         if self._check is not None:
             self._check.cancel()
         await self._runtime.live_watch.aclose()
@@ -419,10 +426,10 @@ class Middleware:
         await self.reloader.components.late_adjustments.aclose()
         await self.reloader.components.fleet.heartbeat.leave()
         await self._runtime.store.aclose()
-        # Guards further inside, which no lifespan reaches, and the log at last.
+        # Close inner guards that no lifespan reaches, and the log last.
         inside, self._inner = list(self._inner), WeakSet()
         for inner in inside:
-            if not inner._has_lifespan:  # noqa: SLF001 - a mounted app: frameworks tell it of no end
+            if not inner._has_lifespan:  # noqa: SLF001 - frameworks send a mounted app no lifespan
                 await inner.aclose()
         self._runtime.recorder.log.close()
 

@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from starlette.types import Scope
 
 _MOST: Final = 100
-"""Prefixes that a guard tells apart: callers make them up where a mount's parameter looks like a fixed name."""
+"""Most prefixes that are kept: callers can invent them where a mount's parameter looks like a fixed name."""
 _PARAMETER: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*+)")
 
 

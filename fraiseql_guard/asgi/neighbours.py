@@ -25,7 +25,7 @@ _DEEPEST: Final = 50
 
 
 class Neighbours:
-    """What was found beside the guard at the last look."""
+    """The correlation middlewares that were found around and inside the app."""
 
     __slots__ = ("_correlation", "_id_headers", "_tracing", "active")
 
@@ -34,10 +34,10 @@ class Neighbours:
         self._correlation: ContextVar[str | None] | None = None
         self._id_headers: frozenset[bytes] = frozenset({_REQUEST_ID})
         self.active = False
-        """Whether there is anything to hand down."""
+        """Whether any was found, so that ids are handed down."""
 
     def look(self, app: Any) -> None:
-        """Look around, from the app that the guard protects: at the start, and once the app has started."""
+        """Search for them from the guarded app inwards: at the start, and once the app has started."""
         self._tracing.look()
         found = getattr(sys.modules.get(_CORRELATION), "correlation_id", None)
         self._correlation = found if isinstance(found, ContextVar) else None

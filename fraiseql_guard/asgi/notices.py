@@ -1,4 +1,4 @@
-"""Tells the app of refusals and sanctions: its functions ``on_refusal`` and ``on_sanction``."""
+"""Calls the app's functions ``on_refusal`` and ``on_sanction``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _REFUSED: Final = 400
 
 
 class Notices:
-    """Tells ``hooks`` what happens. ``on_outcome`` is given what became of so many notices to one of them, ``on_fault``
-    what one raises, by the function. ``now`` is Unix time."""
+    """Queues notices for the functions in ``hooks``. ``on_outcome`` is given a function's outcome and the number of its
+    notices, ``on_fault`` a function's exception. ``now`` returns Unix time."""
 
     def __init__(
         self,
@@ -59,18 +59,18 @@ class Notices:
         return self._refusals is not None or self._sanctions is not None
 
     def refused(self, ctx: RequestContext, denial: Denial, *, enforced: bool, times: int = 1) -> None:
-        """Requests like this one were refused, or would be (``enforced`` False). An ordinary step of persisted queries
-        is no refusal."""
+        """Note that ``times`` requests like this one were refused or, with ``enforced`` False, would be. An ordinary
+        step of persisted queries is no refusal."""
         if self._refusals is not None and denial.status >= _REFUSED:
             key = (ctx.subject.key, denial.code.name, enforced)
             self._refusals.note(key, lambda: _refusal(ctx, denial, enforced, self._now()), times)
 
     def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
-        """A request brought a sanction into force, or would have."""
+        """Note that a request brought a sanction into force, or would have."""
         self._sanction(lambda: _automatic(ctx, imposed, self._now()))
 
     def audited(self, audit: Audit) -> Audit:
-        """The audit of operators' actions, which tells of their blocks too."""
+        """Wrap the audit of operators' actions, so that their blocks are noted too."""
 
         def tell(event: Event, fields: Mapping[str, Any]) -> None:
             audit(event, fields)
@@ -85,7 +85,7 @@ class Notices:
             self._sanctions.note(self._sanctions_noted, make)
 
     async def aclose(self) -> None:
-        """Tell what still waits, for a moment, and then nothing more."""
+        """Deliver the notices that still wait, for a moment, and accept no more."""
         for each in (self._refusals, self._sanctions):
             if each is not None:
                 await each.aclose()

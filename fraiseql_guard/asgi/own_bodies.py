@@ -24,7 +24,7 @@ from fraiseql_guard.core.signals import PERSISTED_QUERY_NOT_FOUND, PERSISTED_QUE
 from fraiseql_guard.core.variables import SettingsError
 
 _BY_PROTOCOL: Final = (PERSISTED_QUERY_NOT_FOUND, PERSISTED_QUERY_NOT_SUPPORTED)
-"""Steps of a protocol, which clients know by their words."""
+"""Refusals that are steps of a protocol: clients recognise their messages."""
 _OTHER_ID: Final = "f" * 32
 _JSON: Final = "application/json"
 

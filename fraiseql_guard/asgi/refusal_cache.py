@@ -76,10 +76,10 @@ class CachedRefusal:
         self.until = until
         self.times = self.told = 0
         self.seconds = 0.0
-        """What the first took of those that wait to be recorded: the others do the same."""
+        """How long the first unrecorded repetition took; it stands for the others."""
 
     async def answer(self, send: Send) -> None:
-        """Give the answer once more, to a request with an id of its own."""
+        """Send the answer again, with a new request id."""
         first, began_at = self.times == self.told, 0.0
         self.times += 1
         self._caller.count += 1
@@ -96,10 +96,10 @@ class CachedRefusal:
 
 
 class RefusalResponseCache:
-    """The answers that may be given again, 1,000 at most.
+    """The answers that may be sent again, 1,000 at most.
 
-    ``counted`` says whether plain metrics are mounted. ``telling`` are the headers that tell callers with the same head
-    apart; if it is None, others may, and nothing is kept. ``clock`` counts seconds, ``now`` those since 1970.
+    ``counted``: whether plain metrics are mounted. ``telling``: the headers that tell callers with the same head apart;
+    None if it is not known which do, and then nothing is cached. ``clock`` counts seconds, ``now`` returns Unix time.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class RefusalResponseCache:
         than a second."""
         self._kept = 0
         self._touched: list[CachedRefusal] = []
-        self._telling = Lock()  # another thread may look
+        self._recording = Lock()  # a scrape may flush from another thread
         self._tell_soon = LoopTimer(TELL_SECONDS, self._time_to_tell).start
 
     def find(self, scope: Scope, key: Hashable, generation: object) -> CachedRefusal | None:
@@ -137,8 +137,8 @@ class RefusalResponseCache:
         return cached
 
     def remember(self, ctx: RequestContext, denial: Denial, headers: list[Header], body: bytes) -> None:
-        """A request was refused from memory, and the log has no more lines for its caller in this second. Nothing but
-        the request's id tells the body from that of the next one."""
+        """Cache the answer to a request that was refused from memory, once the log has no more lines for its caller in
+        this second. The body must differ from the next request's by the request id alone."""
         if not self._keeps or len(ctx.buckets) != 1:
             return
         held = self._refusals.held(ctx.subject, ctx.buckets[0].charge, ctx.keyed)
@@ -160,13 +160,13 @@ class RefusalResponseCache:
         return tuple([part for line in lines if line[0] in telling for part in line])
 
     def touched(self, cached: CachedRefusal) -> None:
-        """Repetitions wait to be recorded."""
+        """Note an answer with repetitions that are not recorded yet, and have them recorded soon."""
         self._touched.append(cached)
         self._tell_soon()
 
     def tell(self) -> None:
-        """Record what was repeated since the last time."""
-        with self._telling:
+        """Record the repetitions since the last call."""
+        with self._recording:
             touched, self._touched = self._touched, []
             for cached in touched:
                 times = cached.times - cached.told
@@ -175,13 +175,13 @@ class RefusalResponseCache:
                 self._recorder.repeated(cached.ctx, cached.denial, times, seconds, counted=self._counted)
 
     def forget(self) -> None:
-        """Send every caller through the checks again."""
+        """Drop all answers, so that every caller goes through the checks again."""
         self.answers.clear()
         self._kept = 0
 
     @property
     def size_bytes(self) -> int:
-        """What is kept, estimated by the number of answers."""
+        """Size of the cache, estimated by the number of answers."""
         return self._kept * _BYTES_PER_ANSWER
 
     def _time_to_tell(self) -> None:

@@ -1,4 +1,4 @@
-"""Applies what operators say to the fleet: overrides become a new runtime, commands are carried out once.
+"""Applies the operators' orders to this process: overrides become a new runtime, commands are carried out once.
 
 Each change of the settings in force builds a new runtime, which is put in place in one assignment: requests at work end
 on the one that they began with. The components, which hold something, live on (components.py).
@@ -79,8 +79,8 @@ class RuntimeReloader:
             )
         self.runtime = self._built({})
         self.settings = self.runtime.settings
-        self.runtime.own_caches()
-        self._tell_modes()
+        self.runtime.register_caches()
+        self._export_modes()
         self._commands: Mapping[str, Callable[[Override], Any]] = {
             GC: lambda _: collect_garbage(),
             CLEAR_CACHES: lambda _: self.clear_caches(),
@@ -91,7 +91,7 @@ class RuntimeReloader:
         self._known_commands = None  # the store's have not been read yet: those that it holds are older than we are
 
     def take(self, control: Overrides) -> None:
-        """Take over a control set. Never raises: what cannot be used is logged, and changes nothing."""
+        """Apply a control set. Never raises: an unusable entry is logged, and changes nothing."""
         components = self.components
         parts = (
             components.blocks,
@@ -100,7 +100,7 @@ class RuntimeReloader:
             components.allow_list,
             components.fleet.census,
         )
-        # Each part takes over what concerns it, and none keeps another from that.
+        # Each part takes over its own entries, and a fault in one stops no other.
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
         components.at_work.live_watch.block_networks()
@@ -119,8 +119,8 @@ class RuntimeReloader:
         self._put(runtime)
 
     async def reset(self) -> None:
-        """Forget what callers have brought about, in the store and in this process. StoreError if the store does not
-        answer."""
+        """Forget what callers have done, in the store and in this process (Middleware.reset). StoreError if the store
+        does not answer."""
         components = self.components
         await components.store.reset()
         components.telemetry.refusal_cache.tell()
@@ -151,10 +151,10 @@ class RuntimeReloader:
     def _put(self, runtime: Runtime) -> None:
         self.runtime.forget()
         self.runtime, self.settings = runtime, runtime.settings
-        runtime.own_caches()
+        runtime.register_caches()
         self._recorder.use(runtime.settings)
         self._forget_callers()
-        self._tell_modes()
+        self._export_modes()
         runtime.watch_host()
         self._on_runtime(runtime)
 
@@ -162,7 +162,7 @@ class RuntimeReloader:
         self.components.telemetry.refusal_cache.forget()
         self.runtime.head_cache.forget()
 
-    def _tell_modes(self) -> None:
+    def _export_modes(self) -> None:
         """Export the fingerprint of the settings in force, and which protections only monitor."""
         tell, process = self.runtime.tell, self._recorder.process
         tell(lambda: process.built(package_version(), self._digest.of_settings(self.settings)))

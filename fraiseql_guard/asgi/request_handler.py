@@ -1,7 +1,8 @@
-"""Leads every HTTP request from its head to its record: checks it, refuses it or runs the app, and accounts for it.
+"""Handles one HTTP request from its head to its record: runs the checks, refuses it or runs the app, records the
+outcome.
 
-What a request does not need is not made for it. Most need no reader of the body, no deadline, and no look at the
-answer.
+Parts that a request does not need are not made for it: most requests need no body reader, no deadline and no look at
+the answer.
 """
 
 from __future__ import annotations
@@ -50,20 +51,20 @@ _FAILED: Final = 400
 class RequestHandler:
     """The state of one request; the middleware itself has none.
 
-    A part that was not needed yet is the class's own None, so that only the requests that need it pay for it.
+    A part that is not made yet is the class attribute None, so that only the requests that need it pay for it.
     """
 
     _body: RequestBody | None = None
-    _answer: Answer | None = None  # of an operation, or where an answer may be a stream with a time limit
+    _answer: Answer | None = None  # follows the answer to an operation, or one that may be a stream with a time limit
     _editor: AnswerEditor | None = None
     _runner: AppRunner | None = None  # where the app may have to be stopped
-    _stream: StreamedAnswer | None = None  # an answer that is one
-    _own_answer: asyncio.Task[None] | None = None  # a refusal that is sent in the app's place
-    _app_began_at: float | None = None  # None until the app is asked
-    _begun = False  # the answer: something of it was passed on
-    _complete = False  # the answer
-    _events_at: float | None = None  # when the head of an event stream went by that is no answer to an operation
-    _trailers = False  # come after the body of the answer
+    _stream: StreamedAnswer | None = None  # the answer, if it is streamed
+    _own_answer: asyncio.Task[None] | None = None  # sends a refusal in the app's place
+    _app_began_at: float | None = None  # by time.monotonic; None until the app is called
+    _begun = False  # whether some of the answer was sent
+    _complete = False  # whether all of the answer was sent
+    _events_at: float | None = None  # when an event stream that answers no operation began
+    _trailers = False  # whether trailers follow the answer's body
     _recorded = False
 
     def __init__(
@@ -76,7 +77,7 @@ class RequestHandler:
         self._receive_raw = receive
         self._send_raw = send
         self.ctx = ctx
-        # A body that is read or announced has its reader from the start, any other once the app asks for it.
+        # The reader of a body is made now if the body is measured or announced, else once the app receives it.
         if ctx.operation or (runtime.bounds_bodies and announces_body(ctx)):
             self._body = self._make_body()
 
@@ -88,13 +89,13 @@ class RequestHandler:
             pause = None if runtime.waiting_room is None else self._pause
             denial = await run_checks(runtime, ctx, body, pause)
             if ctx.left or (body is not None and body.cut_short):
-                return  # there is no one to answer
+                return  # the client has left: no answer is due
             # 2. Refuse it, or run the app.
             if denial is not None:
                 await self._refuse(denial)
                 return
             try:
-                # No further coroutine around the app: each is woken up with it.
+                # The app is awaited directly: every further coroutine around it would be resumed at each of its steps.
                 await self._run_app()
             except Exception:
                 if ctx.denial is None:
@@ -107,7 +108,7 @@ class RequestHandler:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
-            # 3. Account for it, and give back what it took.
+            # 3. Record it, and give back its slots.
             leave(ctx)
             self._record()
             self._release()
@@ -115,17 +116,17 @@ class RequestHandler:
                 self._body.close()
             if self._stream is not None:
                 self._send_raw = self._stream.raw_send
-            self._runner = self._stream = None  # they hold us: no cycle is left to the garbage collector
+            self._runner = self._stream = None  # they refer to this handler: leave no cycle to the garbage collector
 
     async def _pause(self, seconds: float) -> bool:
-        """Wait before the app is asked; whether the client is still there (waiting.Pause)."""
+        """Wait so many seconds before the app is called; False if the client left meanwhile (waiting.Pause)."""
         body = self._body
         if body is None:
             body = self._body = self._make_body()
         return await body.wait(seconds)
 
     async def _end_cut_answer(self) -> None:
-        """What the guard has cut ends for its client, too."""
+        """End an answer that the guard has cut for the client, too."""
         ctx, stream = self.ctx, self._stream
         if stream is not None and stream.told:
             await stream.ended()
@@ -142,14 +143,15 @@ class RequestHandler:
     # --- run the app --------------------------------------------------------------------------------------------------
 
     def _run_app(self) -> Awaitable[object]:
-        """The app at work on all that it finds, under a deadline and a watch where it needs them."""
+        """Call the app with its prepared scope, under a deadline and a watch for disconnects where the request needs
+        them."""
         ctx, runtime, body = self.ctx, self._runtime, self._body
         self._prepare_scope()
         self._app_began_at = time.monotonic()
         if body is None and not runtime.times_all:
             return self._app(self._scope, self._receive, self._pass_on)  # nothing will stop it
         if ctx.operation or runtime.times_all:
-            ctx.span = active_span()  # where a timer asks, another's is active
+            ctx.span = active_span()  # a timer runs outside the request, where another span is active
             self._answer = Answer()
         if ctx.operation:
             self._begin_query()
@@ -162,7 +164,8 @@ class RequestHandler:
         return runner.run(self._app(self._scope, receive, self._send))
 
     def _prepare_scope(self) -> None:
-        """Put into the scope what the app is to find there."""
+        """Add to the scope what the app reads there: the context, the caller's identity, the body as it was
+        rewritten."""
         ctx, runtime, body = self.ctx, self._runtime, self._body
         enter(self._scope, ctx)
         if runtime.authenticates:
@@ -175,7 +178,7 @@ class RequestHandler:
             self._scope = rewrite(self._scope, body, ctx.rewritten)
 
     def _begin_query(self) -> None:
-        """A GraphQL request reaches the app: it is counted, and its answer is edited if that was asked for."""
+        """Count a GraphQL request that reaches the app, and prepare to edit its answer if the settings ask for it."""
         runtime, ctx = self._runtime, self.ctx
         if "query" not in ctx.told_outside:
             runtime.tell(runtime.recorder.query_started)
@@ -195,7 +198,7 @@ class RequestHandler:
         )
 
     def _receive(self) -> Awaitable[Message]:
-        """What the app receives of a request that has announced no body: one may come all the same, in bounds."""
+        """The app's receive for a request that has announced no body: one that comes all the same is bounded."""
         body = self._body
         if body is None:
             body = self._body = self._make_body()
@@ -204,8 +207,8 @@ class RequestHandler:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _record(self) -> None:
-        """The request has ended, with the last message of its answer or without one: it is accounted for, once. What
-        the app does in the background is no part of it."""
+        """Record the outcome, once: after the last message of the answer, or at the end of a request without one. The
+        app's background work after the answer is not part of it."""
         if self._recorded:
             return
         self._recorded = True
@@ -220,7 +223,7 @@ class RequestHandler:
         runtime.tell(record_outcome, runtime, self._scope, ctx, now - self._began_at, reason, query_seconds, failed)
 
     def _has_failed(self) -> bool:
-        """Whether a GraphQL request brought no result without errors."""
+        """Whether a GraphQL request ended without a result that is free of errors."""
         ctx, runtime = self.ctx, self._runtime
         left = self._client_left()
         if self._stream is not None and self._stream.ends_well(left=left):
@@ -231,13 +234,14 @@ class RequestHandler:
         return failed or left or ctx.denial is not None
 
     def _client_left(self) -> bool:
-        """Whether the app was stopped because its client left; of a stream also whether it has ended itself then."""
+        """Whether the client left before its answer was complete: the app was stopped, or a stream ended, for that
+        reason."""
         if self._runner is not None and self._runner.left:
             return True
         return self._stream is not None and self._body is not None and self._body.disconnected
 
     def _refused_by_app(self) -> FailureReason | None:
-        """The reason for which the app itself has refused its caller, if it did."""
+        """The reason for which the app itself has refused its caller; None if it did not."""
         ctx, runtime = self.ctx, self._runtime
         if not self._complete or not runtime.authenticates:
             return None
@@ -246,7 +250,8 @@ class RequestHandler:
         return runtime.tell(app_refusal, ctx, self._answer)
 
     def _release(self) -> None:
-        """Give back what the request took: for an app that works on after its time was up, once it ends."""
+        """Give back the request's slots and login attempts. An app that works on after its deadline keeps them to its
+        end."""
         ctx, runtime = self.ctx, self._runtime
         if self._stream is not None:
             self._stream.close(left=self._client_left())
@@ -260,14 +265,14 @@ class RequestHandler:
     # --- refuse while the app is running ------------------------------------------------------------------------------
 
     def time_is_up(self) -> bool:
-        """Answer the client, but in monitor mode (RunObserver)."""
-        denial = (None if self._stream is None else self._stream.late()) or self._late()
+        """Refuse the request, and return True; False in monitor mode, where the app goes on (RunObserver)."""
+        denial = (None if self._stream is None else self._stream.late()) or self._timeout_denial()
         if denial.code is not OVERLOADED and apply_mode(self._runtime, self.ctx, denial) is None:
             return False
-        self._runtime.tell(self._answer_instead, denial)  # should it break, the app is stopped all the same
+        self._runtime.tell(self._answer_instead, denial)  # if this fails, the app is stopped all the same
         return True
 
-    def _late(self) -> Denial:
+    def _timeout_denial(self) -> Denial:
         """The refusal of an operation whose time is up."""
         ctx, seconds = self.ctx, self._seconds_at_work()
         allowed = self._runtime.timeout_policies.of(ctx).timeout_seconds
@@ -278,7 +283,7 @@ class RequestHandler:
         return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts, rule=rule_of_time(ctx))
 
     def abandoned(self) -> None:
-        """Tell that the app goes on although it was cancelled (RunObserver)."""
+        """Record that the app goes on although it was cancelled (RunObserver)."""
         self._runtime.tell(self._runtime.recorder.abandoned, self.ctx, self._seconds_at_work())
 
     def _seconds_at_work(self) -> float:
@@ -286,7 +291,7 @@ class RequestHandler:
         return 0.0 if self._runner is None else round(self._runner.seconds, 3)
 
     def _interrupt(self, denial: Denial) -> None:
-        """Refuse while the app is running: the body that it reads has broken a bound. An answer that is complete
+        """Refuse while the app is running, because the body that it reads has broken a bound. A complete answer
         stays."""
         if self._complete:
             return
@@ -298,7 +303,7 @@ class RequestHandler:
         """Answer in the app's place. An answer that has begun is cut, not appended to."""
         ctx, runtime = self.ctx, self._runtime
         ctx.denial = denial
-        if not ctx.span and self._runner is not None:  # perhaps of an instrumentation inside
+        if not ctx.span and self._runner is not None:  # perhaps that of an instrumentation inside the app
             ctx.span = span_in(self._runner.task) or ""
         tell_outside(ctx)
         runtime.tell(runtime.recorder.refused, ctx, denial)
@@ -316,7 +321,8 @@ class RequestHandler:
     # --- what the app sends -------------------------------------------------------------------------------------------
 
     def _send(self, message: Message) -> Awaitable[None]:
-        """What the app sends where its answer is looked at: edited if that was asked for, and passed on."""
+        """The app's send where its answer is followed: begins streams, edits the answer if asked to, and passes it
+        on."""
         if self._answer is not None and message["type"] == "http.response.start":
             self._answer.start(message)
             if self._answer.stream and self._runner is not None:
@@ -324,7 +330,7 @@ class RequestHandler:
         return self._pass_on(message) if self._editor is None else self._edit(self._editor, message)
 
     def _begin_stream(self, answer: Answer, runner: AppRunner) -> None:
-        """The answer is streamed. Should that break, it keeps the deadline of any other."""
+        """Follow an answer that is streamed. If that fails, the request keeps the deadline of any other."""
         ctx, runtime, body = self.ctx, self._runtime, self._body
         try:
             from fraiseql_guard.asgi.sockets.streams import StreamedAnswer  # with the first stream
@@ -334,7 +340,7 @@ class RequestHandler:
             stream.begin()
         except Exception as error:  # noqa: BLE001 - as the docstring says
             runtime.tell(runtime.recorder.fault, "streams", error)
-        if body is not None:  # it may last for hours
+        if body is not None:  # a stream may last for hours, and its body is not read again
             body.let_go()
             ctx.body = ctx.rewritten = None
 
@@ -343,9 +349,9 @@ class RequestHandler:
             await self._pass_on(ready)
 
     def _pass_on(self, message: Message) -> Awaitable[None]:
-        """A message as it reaches the client, with our headers; noted as it goes by."""
+        """Send a message of the app to the client, with the guard's headers, and note status and size on the way."""
         if self.ctx.denial is not None or (self._stream is not None and self._stream.over):
-            return _nothing()  # the client has its answer already
+            return _drop_message()  # the client has its answer already
         last = False
         if message["type"] == "http.response.start":
             self._begun, self.ctx.status = True, message["status"]
@@ -356,11 +362,11 @@ class RequestHandler:
                 message = self._runtime.cost_header.read(self.ctx, message)
             message = with_headers(self._runtime, self.ctx, message)
         else:
-            last = self._noted(message)
+            last = self._note_and_check_last(message)
         return self._send_last(message) if last else self._send_raw(message)
 
-    def _noted(self, message: Message) -> bool:
-        """Whether a message after the head of the answer is its last."""
+    def _note_and_check_last(self, message: Message) -> bool:
+        """Note a message that follows the answer's head; True if it is the last one."""
         kind, ctx = message["type"], self.ctx
         if kind == "http.response.body":
             chunk = message.get("body", b"")
@@ -374,7 +380,7 @@ class RequestHandler:
         return bool(kind == "http.response.pathsend")
 
     async def _send_last(self, message: Message) -> None:
-        """The answer is complete: what the app does from now on is done in the background."""
+        """Send the last message of the answer. What the app does from now on is background work, without a deadline."""
         await self._send_raw(message)
         self._complete, self.ctx.ended_at = True, self._runtime.now()
         if self._runner is not None:
@@ -385,5 +391,5 @@ class RequestHandler:
             self._body.drop()
 
 
-async def _nothing() -> None:
-    """What is left of a message that is not sent."""
+async def _drop_message() -> None:
+    """Stands in for the send of a message that is dropped."""

@@ -1,4 +1,4 @@
-"""Everything that is made once, when the guard is mounted, and shared by all its requests."""
+"""Everything that requests are decided with under one set of settings, shared by all of them."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_JUDGES_OF_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT, Protection.TIMEOUT)
-"""Protections that decide by what a request asks for, which its body tells."""
+_READ_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT, Protection.TIMEOUT)
+"""Protections that decide by the operation in a request's body."""
 _CHECKING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
 """Protections that look at every request, and can be told to monitor."""
 _ON_GRAPHQL_PATHS_ALONE: Final = (Protection.AUTH, Protection.QUERY_LIMITS)
@@ -66,8 +66,8 @@ _ON_GRAPHQL_PATHS_ALONE: Final = (Protection.AUTH, Protection.QUERY_LIMITS)
 
 
 def first_in_force(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection | None:
-    """The protection in whose name and mode something is refused that concerns several: the first that is enforced,
-    else the first that is mounted, else None."""
+    """The protection in whose name and mode a refusal stands that concerns several: the first that enforces, else the
+    first that is mounted, else None."""
     for wanted in (Mode.ENFORCE, Mode.MONITOR):
         for each in candidates:
             if modes[each] is wanted:
@@ -80,7 +80,7 @@ class Check(Protocol):
 
     @property
     def protection(self) -> Protection:
-        """In whose name and mode it refuses."""
+        """The protection in whose name and mode the check refuses."""
         ...
 
     def decide(self, ctx: RequestContext) -> Denial | None:
@@ -93,12 +93,12 @@ class HeadCheck(Check, Protocol):
 
     @property
     def reads(self) -> HeadReads:
-        """All that it reads of a head."""
+        """The parts of a head that the check reads."""
         ...
 
 
 class OperatorAuthentication(Protocol):
-    """Tells operators from others, and answers what is for their API."""
+    """Identifies operators, and finds the app that answers requests for their API."""
 
     async def receive(self, scope: Scope, ctx: RequestContext) -> ASGIApp:
         """The ASGI app that answers a request; sets the context's actor."""
@@ -107,7 +107,7 @@ class OperatorAuthentication(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """The checks of one set of settings and all that they lean on.
+    """The checks of one set of settings, and all parts that they use.
 
     ``modes`` has every protection; what is not mounted is OFF.
     """
@@ -148,7 +148,7 @@ class Runtime:
     health: Health
     database: DatabaseSignals
     operator_when_asked: Callable[[], Operator]
-    """Makes what operators see and do when the first of them comes, and returns the same from then on."""
+    """Returns the operator interface, made at the first call."""
     operator_authentication: OperatorAuthentication | None
     refusal_cache: RefusalResponseCache
     head_cache: RequestHeadCache
@@ -167,7 +167,7 @@ class Runtime:
     off."""
     now: Callable[[], float] = time.time
 
-    # What every request asks of the modes, looked up once.
+    # Answers that every request needs from the modes, computed once.
     counts: bool = field(init=False)
     """Whether plain metrics are mounted."""
     authenticates: bool = field(init=False)
@@ -183,9 +183,9 @@ class Runtime:
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
     reads_sockets: bool = field(init=False)
-    """Whether anything decides about what is said over a WebSocket on a GraphQL path."""
+    """Whether any check reads the messages of a WebSocket on a GraphQL path."""
     body_share_bytes: int = field(init=False)
-    """How much of the bodies' memory one caller may hold."""
+    """Bytes of request bodies that one caller may hold."""
     timeout_policies: TimeoutPolicies = field(init=False)
     """How long apps may work."""
     disclosure: Disclosure = field(init=False)
@@ -199,7 +199,7 @@ class Runtime:
             "refuses": any(map(self.enforces, _CHECKING)),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
-            "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
+            "body_judge": first_in_force(self.modes, _READ_BODIES),
             "times_all": self.mounted(Protection.TIMEOUT) and (self.settings.request_timeout is not None or rules_time),
             "reads_sockets": first_in_force(self.modes, _CHECKING) is not None,
             "body_share_bytes": share_bytes(self.settings),
@@ -211,11 +211,11 @@ class Runtime:
 
     @property
     def operator(self) -> Operator:
-        """All that an operator can see and do."""
+        """The operator interface: reports and actions."""
         return self.operator_when_asked()
 
-    def own_caches(self) -> None:
-        """Count these caches among those of the process, in place of a former runtime's."""
+    def register_caches(self) -> None:
+        """Register this runtime's caches with the process, in place of a former runtime's."""
         caches = self.host.caches
         caches.own("heads", self.head_cache)
         caches.own("trips", self.admission)
@@ -242,8 +242,8 @@ class Runtime:
         return frozenset(filter(self.mounted, _ON_GRAPHQL_PATHS_ALONE))
 
     def in_whose_name(self, protection: Protection) -> Protection:
-        """In whose name a request is refused that a part of ``protection`` could not check: its own if that is
-        enforced, else the first that is; where none is, one that tells of it."""
+        """The protection in whose name a request is refused that a part of ``protection`` could not check: itself if it
+        enforces, else the first that does; where none does, one that monitors."""
         return first_in_force(self.modes, (protection, *_CHECKING)) or protection
 
     def watch_host(self) -> None:
@@ -253,7 +253,7 @@ class Runtime:
             self.host.periodic_task.ensure_running(self.publish)
 
     def publish(self) -> None:
-        """Write down what this process holds at the moment. Never raises."""
+        """Export the gauges of this process. Never raises."""
         self.tell(self.recorder.process.held, self.budget.used, self.concurrency.at_work if self.concurrency else 0)
         self.tell(self.recorder.publish)
         self.tell(self.host.look, self.recorder.process)
@@ -262,7 +262,7 @@ class Runtime:
             self.tell(self.recorder.process.keys_aged, self.verifier.set_ages())
 
     def tell(self, signal: Callable[..., T], *facts: Any) -> T | None:
-        """Emit a signal. Whatever breaks in there changes nothing for the caller."""
+        """Call ``signal`` with ``facts``; None if it raises, which is recorded and changes nothing for the request."""
         try:
             return signal(*facts)
         except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 def build_runtime(mount_options: MountOptions, components: Components, settings: Settings) -> Runtime:
-    """The runtime of these settings. SettingsError if they ask for what cannot be had."""
+    """Build the runtime of these settings. SettingsError if they cannot be used together or lack something."""
     refuse_without_schema(mount_options, settings)
     refuse_hidden_costs(settings)
     return _RuntimeBuilder(mount_options, components, settings).build()

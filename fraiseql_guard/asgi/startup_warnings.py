@@ -1,4 +1,4 @@
-"""Sentences about options and an app that deserve a look at the start, although nothing in them is an error."""
+"""Warnings at the start about options and apps that work, and are probably not meant so."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from fraiseql_guard.core.settings import Mode, Settings
 
 @dataclass(frozen=True, slots=True)
 class TimeoutPolicy:
-    """That of one run of the app.
+    """The time and the end of one run of the app.
 
     ``timeout_seconds`` None: no deadline. ``binding``: the work is really stopped then. ``stop_on_leave``: it is
     stopped when the client leaves, for which the guard watches.
@@ -25,13 +25,13 @@ class TimeoutPolicy:
     binding: bool = False
 
     def within(self, seconds: float) -> TimeoutPolicy:
-        """The same for no longer than this; a policy without a deadline gets none."""
+        """The policy with a deadline of at most ``seconds``; one without a deadline stays so."""
         if self.timeout_seconds is None or self.timeout_seconds <= seconds:
             return self
         return replace(self, timeout_seconds=seconds)
 
     def by(self, rule: RuleInForce, *, binding: bool) -> TimeoutPolicy:
-        """The same for what a rule matches."""
+        """The policy for a request that ``rule`` matches."""
         seconds, own = self.timeout_seconds, rule.timeout_seconds
         if own is not None:
             seconds = own if seconds is None or not rule.caps else min(seconds, own)
@@ -45,17 +45,17 @@ _NONE: Final = TimeoutPolicy()
 
 @dataclass(frozen=True, slots=True)
 class TimeoutPolicies:
-    """Those of all requests under one set of settings. A mutation has a time of its own, and is not stopped when its
-    client leaves, unless the settings say so."""
+    """The policies of one set of settings. A mutation has a time of its own, and is not stopped when its client leaves,
+    unless the settings say so."""
 
     query: TimeoutPolicy
     mutation: TimeoutPolicy
     other: TimeoutPolicy
     by_rule: Mapping[RuleInForce, TimeoutPolicies] = field(default_factory=dict)
-    """Those of requests that a rule matches which has a time or a mode."""
+    """The policies for requests that a rule with a time or a mode matches."""
 
     def of(self, ctx: RequestContext) -> TimeoutPolicy:
-        """That of one request. An operation that was not measured may be a mutation."""
+        """The policy of one request. An operation that was not measured may be a mutation."""
         rule = ctx.rule
         if rule is not None and (rule.timeout_seconds is not None or rule.mode is not None):
             policies = self.by_rule.get(rule)
@@ -63,7 +63,7 @@ class TimeoutPolicies:
         return self.of_settings(ctx)
 
     def by(self, rule: RuleInForce) -> TimeoutPolicies:
-        """The same for what a rule matches. A policy that is off stays so."""
+        """The policies for requests that ``rule`` matches. A policy that is off stays so."""
         if self.query is _NONE:
             return self
         binding = self.query.binding if rule.mode is None else rule.mode == Mode.ENFORCE
@@ -71,7 +71,7 @@ class TimeoutPolicies:
         return TimeoutPolicies(query, mutation, other)
 
     def of_settings(self, ctx: RequestContext) -> TimeoutPolicy:
-        """The same, whatever rule it has."""
+        """The policy of one request by the settings alone, without its rule."""
         if not ctx.operation:
             return self.other
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
@@ -85,7 +85,7 @@ def rule_of_time(ctx: RequestContext) -> str:
 
 
 def timeout_policies(settings: Settings, mode: Mode, rules: RuleTable | None = None) -> TimeoutPolicies:
-    """Those of the settings and of rules, in the mode of the timeout protection."""
+    """The policies of the settings and the rules, in the mode of the timeout protection."""
     policies = _of_settings(settings, mode)
     if rules is None:
         return policies

@@ -19,17 +19,17 @@ from fraiseql_guard.core.signals import RATE_LIMITED, WaitOutcome
 from fraiseql_guard.stores.ledger import subject_of
 
 _TRIES: Final = 5
-"""Most questions to the store after the first: others may have taken the token that was waited for."""
+"""Most times that the store is asked again: other requests may have taken the awaited token."""
 _PAUSE: Final = 0.002
-"""Seconds that a request comes later than it was told: a timer may ring a moment too soon."""
+"""Seconds added to each wait, since a timer may ring a moment too soon."""
 _LOOK_SECONDS: Final = 0.1
 
 Pause = Callable[[float], Awaitable[bool]]
-"""Waits for so many seconds; whether there still is a client to answer. Returns at once if not."""
+"""Waits for so many seconds, and returns True; False, at once, when the client has left."""
 
 
 def may_wait(runtime: Runtime, room: WaitingRoom, ctx: RequestContext) -> bool:
-    """Whether a request whose caller was refused a moment ago is read on, since it may wait for its turn."""
+    """Whether a request whose caller was refused a moment ago may wait for its turn, so that its body is read."""
     if ctx.socket or (not ctx.operation and announces_body(ctx)) or not room.has_place(ctx):
         return False
     wait = runtime.admission.known_wait(ctx)
@@ -46,7 +46,7 @@ async def settled_in_turn(
         return await settled(runtime, ctx, None)
     if not room.has_place(ctx):
         return _without_place(room, await settled(runtime, ctx, None), ends_at)
-    # 1. Ask, unless others of this caller wait for the same.
+    # 1. Ask the store, unless other requests of this caller wait for the same bucket.
     behind = _behind_others(runtime, room, ctx)
     if behind is not None and behind > ends_at:
         return await settled(runtime, ctx, None)
@@ -69,7 +69,7 @@ async def settled_in_turn(
 
 
 def _without_place(room: WaitingRoom, denial: Denial | None, ends_at: float) -> Denial | None:
-    """The refusal, and whether it is one for want of a place."""
+    """Return ``denial``; if waiting would have helped, note first that the waiting room had no place."""
     if denial is not None and denial.code is RATE_LIMITED and _due(denial) <= ends_at:
         room.on_end(WaitOutcome.NO_PLACE)
     return denial

@@ -1,4 +1,4 @@
-"""Where requests wait for tokens: how many, of which caller, and in which order."""
+"""Bounds and orders the requests that wait for tokens: how many, of which caller, in which order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Line:
 
 @dataclass(slots=True)
 class Waiting:
-    """All that wait in this process. It outlives a change of the settings."""
+    """All waiting requests of this process. Outlives a change of the settings."""
 
     total: int = 0
     lines: dict[tuple[str, str], _Line] = field(default_factory=dict)

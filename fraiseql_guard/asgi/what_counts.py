@@ -1,4 +1,4 @@
-"""Once a request has ended: gives back what it does not count for, and settles what it really cost."""
+"""Adjusts the buckets of a request that has ended: gives back what does not count, and settles the actual cost."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from fraiseql_guard.stores.protocol import Adjustment
 _FAILED: Final = 400
 _NOT_MODIFIED: Final = 304
 _MOST_TIMES: Final = 10
-"""What an answer says that its operation cost counts up to so many times the estimate."""
+"""The actual cost that an answer names counts up to so many times the estimate."""
 
 
 class WhatCounts:
-    """Decides about requests that have been answered. Nothing that it does is waited for."""
+    """Decides which answered requests count, and for how much. No request waits for it."""
 
     def __init__(self, settings: Settings, late: LateAdjustments) -> None:
         self._count = settings.rate_limit_count

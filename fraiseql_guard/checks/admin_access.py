@@ -1,4 +1,4 @@
-"""Refuses requests for the operator's API that no operator sends: they learn nothing there, and pay for the attempt."""
+"""Refuses requests for the operator's API without an operator's token: they learn nothing, and pay for the attempt."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", 
 
 
 class AdminAccess:
-    """Refuses every request for the operator's API that no operator sends."""
+    """Refuses every request for the operator's API without an operator's token."""
 
     protection: Final = Protection.ADMIN
     reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Refuse with one and the same answer, whichever route was asked for."""
+        """Pass an operator's request. Refuse any other with the same answer for all routes; a wrong token is an
+        offence."""
         if not ctx.for_operator or ctx.actor:
             return None
         if ctx.socket:
             return Denial(WEBSOCKET_REFUSED, protection=self.protection)
         if ctx.operator_refusal is not None:
             return ctx.operator_refusal
-        # Without a token nothing was tried; a wrong one is an offence.
+        # A missing token is no attempt to break in; a wrong one is an offence.
         if not ctx.header(b"authorization"):
             return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS)
         ctx.token_failure = FailureReason.INVALID_TOKEN

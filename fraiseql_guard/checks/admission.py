@@ -30,30 +30,30 @@ from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Imposed, S
 from fraiseql_guard.stores.refusals import Refusals
 
 _MOST_REQUESTS: Final = 1_000
-"""Usual requests to the store that are remembered."""
+"""Most usual requests to the store that are kept for reuse."""
 _BYTES_PER_REQUEST: Final = 1_500
 _RETRY_STORE_SECONDS: Final = 1.0
 _KNOWN: Final = (BLOCKED, RATE_LIMITED)
-"""Codes with which a check refuses because the store has said so a moment ago."""
+"""Codes of refusals that repeat what the store has said a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided with the store: the refusal in force, if any, and a sanction that this request brought about."""
+    """What the store's answer means: the denial, if any, and the sanction that this request brought about, if any."""
 
     denial: Denial | None
     imposed: Imposed | None = None
 
 
 PASSED: Final = Decision(None)
-"""The decision about most requests."""
+"""The request may pass, and nothing else happened."""
 
 
 class Admission:
-    """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
+    """Asks the store about a request, once, and only if there is something to ask.
 
-    What usual requests ask is remembered here, for as long as the settings in force are. ``configured``, ``rules`` and
-    ``beside``: Bills.
+    The store requests of usual HTTP requests are kept for reuse, as long as the settings are in force. ``modes`` has
+    every protection. ``configured``, ``rules`` and ``beside`` are those of :class:`Bills`.
     """
 
     def __init__(
@@ -75,7 +75,8 @@ class Admission:
         self._app_documents = app_documents
         self._modes = modes
         self.refused_lately = refusals.knows
-        """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
+        """Whether the process remembers a recent refusal of the subject with this key; its requests are not usual
+        then."""
         self.bills: Final = Bills(settings, configured, rules, mode=modes[Protection.RATE_LIMIT], beside=beside)
         self._sanctions = Sanctions(settings, modes)
         self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
@@ -83,23 +84,24 @@ class Admission:
         self._usual: Lru[Hashable, AdmitRequest] = Lru(_MOST_REQUESTS)
 
     def remembered(self, ctx: RequestContext) -> Denial | None:
-        """A refusal that this process still knows, found before the body is read."""
+        """The refusal that this process remembers for the caller, found before the body is read; None without one."""
         if (ctx.token_pending and not ctx.socket) or not self.bills.counts(ctx):
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
         if ctx.rules is not None and ctx.rules.spares:
             return None  # admit() knows which buckets pay
-        bucket = self._remembered(ctx, self.bills.main(ctx), ctx.keyed)
+        bucket = self._refused_bucket(ctx, self.bills.main(ctx), ctx.keyed)
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_wait(self, ctx: RequestContext) -> float | None:
-        """How long the caller's main buckets are short, as far as this process still knows. Nothing is counted."""
+        """Seconds until the caller's main buckets can pay, as this process remembers; None if it remembers no refusal.
+        Nothing is counted."""
         bucket = self._refusals.find(ctx.subject, self.bills.main(ctx), counts=False, pays=ctx.keyed)
         return None if bucket is None else bucket.retry_after_seconds
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
-        """The question whether a caller is still blocked, to be asked before the body is read.
+        """The store request that asks whether a caller is still blocked, for use before the body is read.
 
         None if this process knows of no block of the caller.
         """
@@ -112,12 +114,13 @@ class Admission:
         return AdmitRequest(ctx.subject, exempt=exempt)
 
     def binds(self, ctx: RequestContext, policy: PolicyName) -> bool:
-        """Whether a sanction of this policy refuses what the caller sends, once the store has it for the caller."""
+        """Whether a sanction of this policy, in force for the caller, refuses this request."""
         owner = self._sanctions.owners[policy]
         return self._modes[owner] is Mode.ENFORCE and policy not in self._sanctions.exempt_by_head(ctx)
 
     async def admit(self, ctx: RequestContext, denial: Denial | None) -> Decision:
-        """Pay for the request, or refuse it, or have a check's ``denial`` recorded."""
+        """Settle the request's bill with the store, or have the store record a check's ``denial``. StoreError as from
+        the store."""
         if not self._sanctioning or (denial is not None and denial.code in _KNOWN):
             return Decision(denial)  # the store has nothing to add
         if denial is None and (usual := self.usual_request(ctx)) is not None:
@@ -126,7 +129,7 @@ class Admission:
         return await self._admit_special(ctx, denial)
 
     async def _admit_special(self, ctx: RequestContext, denial: Denial | None) -> Decision:
-        """The same for a request that is not usual, or that a check has denied."""
+        """As :meth:`admit`, for a request that is not usual or that a check has denied."""
         # What does the request cost, and can that ever be paid?
         free = self.bills.free(ctx)
         charges = () if free else self.bills.of(ctx, denial)
@@ -136,7 +139,7 @@ class Admission:
             return await self._admit_the_rest(ctx, denial, Drawn(ctx, charges))
         # Does this process know the store's answer?
         pays = None if is_lenient(denial) else ctx.keyed
-        if charges and (bucket := self._remembered(ctx, charges, pays)) is not None:
+        if charges and (bucket := self._refused_bucket(ctx, charges, pays)) is not None:
             return Decision(self._refuse(ctx, bucket))
         request = self._request(ctx, denial, charges)
         if free and request.offence is None and not ctx.guarded:
@@ -144,10 +147,10 @@ class Admission:
         return self.conclude(ctx, request, await self._store.admit(request), denial)
 
     async def _admit_the_rest(self, ctx: RequestContext, denial: Denial | None, drawn: Drawn) -> Decision:
-        """The same where guards further outside have paid a part of the bill to the same store."""
+        """As :meth:`admit`, where outer guards have paid a part of the bill to the same store."""
         admitted = False
         try:
-            if (bucket := self._remembered(ctx, drawn.charges, ctx.keyed)) is not None:
+            if (bucket := self._refused_bucket(ctx, drawn.charges, ctx.keyed)) is not None:
                 return Decision(self._refuse(ctx, bucket))
             request = self._request(ctx, denial, drawn.charges)
             result = await self._store.admit(request)
@@ -163,7 +166,8 @@ class Admission:
                 drawn.give_back()
 
     def further_request(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitRequest:
-        """The question to the store whether there is room for what the app takes. That there is none is no offence."""
+        """The store request for tokens that the app takes beyond the request's bill. A short bucket is no offence
+        then."""
         return AdmitRequest(
             ctx.subject,
             charges,
@@ -173,9 +177,9 @@ class Admission:
         )
 
     def usual_request(self, ctx: RequestContext) -> AdmitRequest | None:
-        """What to ask the store for a request of which nothing is special; None for a special one.
+        """The store request of a usual HTTP request; None for a special one (:meth:`_is_special`).
 
-        Requests of one subject, tier and kind of operation ask the same, so that it is made once.
+        Usual requests of one subject, tier and kind of operation share one store request, which is made once.
         """
         if not self._sanctioning or self._is_special(ctx):
             return None
@@ -198,12 +202,12 @@ class Admission:
         return request
 
     def _is_special(self, ctx: RequestContext) -> bool:
-        """Whether more counts than the subject, its tier and the kind of the operation."""
+        """Whether the bill depends on more than the subject, its tier and the kind of the operation."""
         # What checks, and guards further outside, found out.
         if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None or ctx.rule_shares:
             return True
         # What decides who pays from which bucket.
-        if _pays_otherwise(ctx) or self.refused_lately(ctx.subject.key):
+        if _another_bucket_pays(ctx) or self.refused_lately(ctx.subject.key):
             return True
         if ctx.keyed is not None and self.refused_lately(ctx.keyed.key):
             return True
@@ -212,7 +216,8 @@ class Admission:
     def conclude(
         self, ctx: RequestContext, request: AdmitRequest, result: AdmitResult, denial: Denial | None = None
     ) -> Decision:
-        """What the store's answer means for a request that the checks have let pass, or have denied."""
+        """Turn the store's answer into the decision about a request that the checks have let pass, or denied
+        (``denial``)."""
         lenient = is_lenient(denial)
         if result.buckets and not (lenient and result.admitted):  # the answer shows no bucket of lenient refusals
             ctx.buckets = result.buckets
@@ -228,17 +233,17 @@ class Admission:
         return Decision(refusal, result.imposed)
 
     def _note_block(self, ctx: RequestContext, refusal: Denial) -> None:
-        """Verify no more than a few tokens of a refused address (Authentication)."""
+        """Note the refused address, so that Authentication verifies only a few more of its tokens."""
         if ctx.identity is None and self._modes[refusal.owner] is Mode.ENFORCE:
             self._blocked.note(ctx.address_subject, refusal)
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered, estimated by the number of requests."""
+        """Size of the kept store requests, estimated by their number."""
         return len(self._usual) * _BYTES_PER_REQUEST
 
     def forget(self) -> None:
-        """Make every request anew."""
+        """Drop the kept store requests, so that every one is made anew."""
         self._usual.clear()
 
     def _note_documents(self, ctx: RequestContext, denial: Denial | None) -> None:
@@ -246,7 +251,7 @@ class Admission:
             self._app_documents.note(ctx, refusal)
 
     def _offence(self, ctx: RequestContext, denial: Denial | None) -> Escalation | None:
-        """The policy that a refusal, or what one in monitor mode would be, counts for."""
+        """The policy that a denial counts for as an offence: ``denial``, else one that monitor mode has only noted."""
         offender = denial
         if denial is None and ctx.would_refuse:
             offender = next((would for would in ctx.would_refuse if would.offence), None)
@@ -255,10 +260,10 @@ class Admission:
         return self._sanctions.offence(ctx, offender)
 
     def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
-        """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
+        """The store request: which sanctions bind, which charges to pay, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
         lenient = is_lenient(denial)
-        # Libraries open sockets again and again, not people; and what a rule only watches leads to no block.
+        # Client libraries reopen sockets by themselves, and a rule that only monitors must not lead to a block.
         harmless = ctx.socket or lenient or (ctx.rule is not None and ctx.rule.monitors)
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
@@ -274,7 +279,7 @@ class Admission:
             None if lenient else ctx.keyed,
         )
 
-    def _remembered(self, ctx: RequestContext, charges: Sequence[Charge], pays: Subject | None) -> Bucket | None:
+    def _refused_bucket(self, ctx: RequestContext, charges: Sequence[Charge], pays: Subject | None) -> Bucket | None:
         if ctx.in_turn:
             return None
         counts = not ctx.socket and not ctx.patience_seconds and (ctx.rule is None or not ctx.rule.monitors)
@@ -297,8 +302,8 @@ class Admission:
         return refuse_budget(short) or refuse(short)
 
 
-def _pays_otherwise(ctx: RequestContext) -> bool:
-    """Whether another bucket than its subject's own pays for the request."""
+def _another_bucket_pays(ctx: RequestContext) -> bool:
+    """Whether the request is paid from another bucket than its subject's own."""
     return ctx.socket or ctx.shared_peer or ctx.cross_site_simple or ctx.preflight or ctx.public_operation
 
 

@@ -24,11 +24,12 @@ from fraiseql_guard.stores.protocol import Store, StoreError
 from fraiseql_guard.stores.refused_documents import WINDOW_SECONDS, RefusedFor
 
 KEPT_SECONDS: Final = 86_400.0
-"""A document stays the app's own for so long; one that is still refused afterwards is found, and published, anew."""
+"""How long a document stays known as the app's own. One that is still refused afterwards is found and published
+anew."""
 MOST_IN_FORCE: Final = 50
-"""Documents of the app's own at a time."""
+"""Most documents of the app's own that are known at a time."""
 MOST_A_CALLER: Final = 5
-"""Documents for which one caller counts in half a window: a few attackers do not fill the list with theirs."""
+"""Most documents that one caller counts for in half a window, so that a few attackers cannot fill the list."""
 _CALLERS: Final = 5_000
 _WAITING: Final = 200
 _NAME_CHARACTERS: Final = 64
@@ -45,18 +46,18 @@ _LIMITS: Final[Mapping[str, Code]] = {
 
 
 class AppDocumentObserver(Protocol):
-    """Hears of the app's own documents."""
+    """Is told of the app's own documents."""
 
     def app_document(self, document: AppDocument) -> None:
-        """One was found, by this worker: told once in the whole fleet."""
+        """This worker has found a document of the app's own; called once in the whole fleet."""
         ...
 
     def app_documents(self, documents: Mapping[str, AppDocument]) -> None:
-        """All that are in force now, by their hash."""
+        """The documents in force have changed; ``documents`` are all of them, by query hash."""
         ...
 
     def fault(self, part: str, error: BaseException) -> None:
-        """Something of ours broke."""
+        """A part of the guard raised ``error``."""
         ...
 
 
@@ -88,13 +89,13 @@ class AppDocuments:
         return bool(self._in_force) and ctx.query_hash in self._in_force
 
     def note(self, ctx: RequestContext, denial: Denial) -> None:
-        """A request is refused, or would be."""
+        """Note that a request was refused, or would be refused in enforce mode."""
         query_hash = ctx.query_hash
         if denial.code.name not in _LIMITS or denial.limit is None or denial.actual is None or query_hash is None:
             return
         # Count each caller once, and hold no more than the store can take.
         caller = ctx.subject.tag  # a user, an IPv4 address, or the /48 of an IPv6 address
-        if query_hash in self._in_force or len(self._waiting) >= _WAITING or not self._room(caller, query_hash):
+        if query_hash in self._in_force or len(self._waiting) >= _WAITING or not self._counts_for(caller, query_hash):
             return
         name = ctx.measured.name if ctx.measured is not None else None
         self._waiting[RefusedFor(query_hash, caller)] = AppDocument(
@@ -102,12 +103,13 @@ class AppDocuments:
         )
 
     async def tick(self) -> None:
-        """Write what was noted to the store; to be called twice a second. Never raises."""
+        """Count the noted refusals in the store, and publish documents that were found. Called twice a second; never
+        raises."""
         if not self._waiting and not self._untold:
             return
         try:
             await self._count()
-            await self._tell()
+            await self._publish()
         except StoreError:
             pass  # the store has counted it; the next tick tries again
         except Exception as error:  # noqa: BLE001 - what is found out in the background must not stop it
@@ -121,15 +123,15 @@ class AppDocuments:
             if refused.document in reached:
                 self._untold[refused.document] = document
 
-    async def _tell(self) -> None:
+    async def _publish(self) -> None:
         for query_hash, document in list(self._untold.items()):
             if len(self._in_force.keys() | {query_hash}) <= MOST_IN_FORCE:
                 await self._store.overrides.put(_written(document))
                 self._observer.app_document(document)
             del self._untold[query_hash]
 
-    def _room(self, caller: str, query_hash: str) -> bool:
-        """Whether the caller counts for this document, and has not just done so."""
+    def _counts_for(self, caller: str, query_hash: str) -> bool:
+        """Whether to count this caller for the document: not counted in this half window, nor for too many others."""
         now = self._clock()
         # Start a new half window for a caller when the last one is over.
         since, documents = self._noted.get(caller) or (now, set())
@@ -151,7 +153,7 @@ def _written(document: AppDocument) -> Override:
 
 
 def _read(entry: Override) -> AppDocument | None:
-    """None for an entry of another version of the guard that this one cannot read."""
+    """The document of an entry; None if another version of the guard wrote it in a form that this one cannot read."""
     try:
         code, limit, actual, operation = orjson.loads(entry.value)
         return AppDocument(entry.key, _LIMITS[code], float(limit), float(actual), str(operation)[:_NAME_CHARACTERS])

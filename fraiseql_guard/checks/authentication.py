@@ -26,9 +26,9 @@ from fraiseql_guard.identity.verifier import Verifier
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
 _PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
-"""Failures that do not happen by accident; the others are counted and never sanctioned."""
+"""Failures that count as offences, since they do not happen by accident; the others are only counted."""
 _POSTPONED: Final = frozenset({FailureReason.MISSING_TOKEN, FailureReason.TOKEN_EXPIRED})
-"""Failures with which a public operation may still be called: people log in or refresh without a valid token."""
+"""Failures with which a caller may still call public operations, to log in or to refresh a token."""
 _CHALLENGES: Final = {
     FailureReason.MISSING_TOKEN: b"Bearer",
     FailureReason.TOKEN_EXPIRED: b'Bearer error="invalid_token", error_description="The token expired"',
@@ -37,11 +37,11 @@ _CHALLENGE: Final = b'Bearer error="invalid_token"'
 
 
 class Authentication:
-    """Verifies credentials wherever they are sent, and refuses missing or bad ones where they are needed. An API key
-    fails in the same ways as a token, and is called one here.
+    """Verifies credentials wherever they are sent, and refuses missing or bad ones where they are needed. "Token"
+    stands for an API key as well, which fails in the same ways.
 
-    ``sources`` says where they are looked for. ``blocked`` are addresses that have only a few tokens verified: those
-    that are blocked, and those that send expired tokens in a flood. ``modes`` has every protection.
+    ``sources`` says where in a request credentials are looked for. ``blocked`` holds addresses of which only a few
+    tokens are verified: blocked ones, and those that send a flood of expired tokens. ``modes`` has every protection.
     """
 
     protection: Final = Protection.AUTH
@@ -64,7 +64,8 @@ class Authentication:
         self._may_be_public = bool(settings.public_root_fields)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Set the identity, or refuse; note where the key that would decide is not at hand."""
+        """Set ``ctx.identity``, or refuse. Where the verification key must be fetched first, set
+        ``ctx.keys_missing``."""
         if ctx.preflight or ctx.page:
             return None
         if ctx.socket:
@@ -81,8 +82,8 @@ class Authentication:
         return self._decide(ctx, shown.credentials, shown)
 
     def _decide_upgrade(self, ctx: RequestContext) -> Denial | None:
-        """The same for a WebSocket's upgrade. Browsers cannot add a header to it, so that a token may come in the query
-        string or a cookie or, on GraphQL paths, in the first message."""
+        """As :meth:`decide`, for a WebSocket's upgrade. Browsers cannot add a header to it, so its token may come in
+        the query string, in a cookie or, on GraphQL paths, in the first message."""
         shown = self._sources.of_upgrade(ctx)
         ctx.credentials = shown.credentials
         if shown.ambiguous:
@@ -93,8 +94,12 @@ class Authentication:
         return self._decide(ctx, shown.credentials)
 
     def _decide(self, ctx: RequestContext, lines: Sequence[str], shown: Shown | None = None) -> Denial | None:
-        # A blocked address has only tokens verified that were good before.
-        if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
+        # Of a blocked address only tokens that were good before are verified.
+        if (
+            lines
+            and self._blocked.holds(ctx.address_subject)
+            and (refusal := self._refuse_unverified(ctx, lines)) is not None
+        ):
             return refusal
         # Verify the token; what fails here may be a key that is not at hand.
         found = self._verifier.verify(lines)
@@ -107,7 +112,7 @@ class Authentication:
         return self._refuse(ctx, found, ambient=shown is not None and shown.ambient)
 
     def decide_at_last(self, ctx: RequestContext, found: Identity | TokenFailure | KeysMissing) -> Denial | None:
-        """Decide by what is found after the source of keys was asked."""
+        """Decide by the result of a verification for which keys were fetched."""
         ctx.keys_missing = False
         if isinstance(found, Identity):
             ctx.identify(found)
@@ -119,10 +124,11 @@ class Authentication:
         code = RATE_LIMITED if found.flood else KEYS_UNAVAILABLE
         return Denial(code, retry_after_seconds=found.retry_after_seconds, protection=self.protection)
 
-    def _unseen(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
-        """The refusal of an address whose tokens are not verified any more. That of a block counts like its cause.
+    def _refuse_unverified(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
+        """The refusal of a blocked address whose token is not verified; None if its tokens are still verified.
 
-        A refusal that is not enforced is none here: its caller would pass without having been identified.
+        The refusal for a block counts as an invalid token, which has brought the block. In monitor mode the token is
+        verified all the same: its caller passes, and must be identified.
         """
         if self._verifier.knows(lines):
             return None
@@ -148,7 +154,7 @@ class Authentication:
 
 
 class PublicOperations:
-    """Decides, after the body was read, whether a request without a valid token calls public operations alone."""
+    """Refuses a request without a valid token, after its body was read, unless it calls public operations alone."""
 
     protection: Final = Protection.AUTH
 
@@ -172,7 +178,7 @@ class PublicOperations:
 
 
 def refuse(reason: FailureReason) -> Denial:
-    """The refusal for a failure, with its challenge (RFC 6750, section 3)."""
+    """The 401 refusal for a failed authentication, with its WWW-Authenticate challenge (RFC 6750, section 3)."""
     return Denial(
         UNAUTHENTICATED,
         reason=reason,

@@ -12,9 +12,10 @@ from fraiseql_guard.core.token_buckets import Charge
 
 
 class Bills:
-    """The bills of requests under the settings in force. ``mode`` is that of the rate limits.
+    """Makes the bills of requests under the settings in force.
 
-    ``configured`` and ``rules``: RateLimits. ``beside``: the keys that limits are for may be chosen at will.
+    ``mode`` is that of the rate limits. ``configured`` and ``rules`` are those of RateLimits. ``beside``: callers can
+    choose the keys that limits count by, so they also pay from buckets of their own (:func:`paid_beside`).
     """
 
     def __init__(
@@ -25,19 +26,19 @@ class Bills:
         self._limiting = mode is Mode.ENFORCE
         self._beside = beside
         self.free = self._rates.free
-        """Whether nothing is counted of a request, whatever the mode is."""
+        """Whether a request is exempt from all counting, in every mode."""
 
     def counts(self, ctx: RequestContext) -> bool:
         """Whether a request is counted at all."""
         return self._charging and not self.free(ctx)
 
     def main(self, ctx: RequestContext) -> tuple[Charge, ...]:
-        """What any request like this one takes from its main buckets, and beside them."""
+        """What a request takes from its caller's main buckets, and what its caller pays beside them."""
         return self.with_beside(ctx, self._rates.main_charges(ctx))
 
     def of(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
         """All charges of a request that is not free, refused or not."""
-        # A limit that is only watched keeps no offence of another protection from being counted.
+        # A rate limit in monitor mode must not stand in the way of another protection's offence.
         if not self._charging or (denial is not None and not self._limiting):
             return ()
         charges = self._rates.bill(ctx, denial)
@@ -50,8 +51,8 @@ class Bills:
         return self.of(ctx, None) if self.counts(ctx) else ()
 
     def further(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
-        """What the app takes for a request that it works on: so many tokens more from its main buckets. Empty where
-        nothing is counted. What is paid beside is not among it (:meth:`with_beside`)."""
+        """The charges for ``tokens`` that the app takes in addition, from the request's main buckets. Empty where
+        nothing is counted. Without what the caller pays beside them (:meth:`with_beside`)."""
         return self._rates.further(ctx, tokens) if tokens and self.counts(ctx) else ()
 
     def with_beside(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> tuple[Charge, ...]:

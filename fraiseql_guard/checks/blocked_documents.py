@@ -17,9 +17,10 @@ from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 
 
 class BlockedDocuments:
-    """Documents and operations as the control set has them, whether trusted or not. ``clock`` counts seconds.
+    """Refuses the documents and operations that the control set blocks, trusted or not. ``clock`` counts seconds.
 
-    Every operation of every document in the request counts, not only the one named: hosts exist that run another.
+    Every operation in the request's documents is compared, not only the one named by ``operationName``: some hosts run
+    another one.
     """
 
     protection: Final = Protection.QUERY_LIMITS
@@ -36,14 +37,15 @@ class BlockedDocuments:
         self._operations = _until(now, control.of(OverrideKind.OPERATION), str)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Refuse what is blocked. What could not be measured has no operations, but its text may be known."""
+        """Refuse a blocked document or operation. A document that could not be measured has no known operations, but
+        may have a known text."""
         if not (self._documents or self._operations):
             return None
-        # By the text of any document in the request.
+        # Is the text of any document in the request blocked?
         for digest in ctx.hashes:
             if digest in self._documents:
                 return self._refuse(f"document {digest}", self._documents[digest])
-        # By the name of any operation in any of them.
+        # Is the name of any operation blocked?
         for name in ctx.measured.names if ctx.measured is not None else ():
             if name in self._operations:
                 return self._refuse(f"operation {name}", self._operations[name])

@@ -22,10 +22,10 @@ class _Block:
 
 
 class OperatorBlocks:
-    """Blocks of networks, as the control set has them. Blocks of a single user or address are the store's, and found by
-    Admission.
+    """Refuses callers from networks that the control set blocks. Blocks of a single user or address stand in the store,
+    where Admission finds them.
 
-    ``protection`` is the one in whose name and mode they refuse. ``clock`` counts seconds.
+    ``protection`` is the protection in whose name and mode requests are refused. ``clock`` counts seconds.
     """
 
     reads: Final = HeadReads()

@@ -14,19 +14,19 @@ from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Pro
 from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR
 
 _KEPT_FREE: Final = 2
-"""Database connections that operations never take: they are left for health checks and the app's own work."""
+"""Database connections that operations never take: they stay free for health checks and the app's own work."""
 _EXPRESS: Final = 2
-"""The last slots below that. An operation in one has a second, so that quick queries are answered while slow ones
-fill the pool."""
+"""The number of express slots: the last ones below _KEPT_FREE. An operation in one has one second, so that quick
+queries are answered while slow ones fill the pool."""
 _EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
 _EXPRESS_SECONDS: Final = 1.0
 BEGINNING_SECONDS: Final = 0.25
-"""How long a subscription counts among the operations at work, if its first event does not come sooner: what it asks of
-the database it asks at its beginning."""
+"""How long a subscription counts among the operations at work, unless its first event comes sooner: it asks the
+database at its beginning."""
 _EVERYONE: Final = ("everyone", "")
 _ANONYMOUS: Final = ("anonymous", "")
 _BEGINNING: Final = ("beginning", "")
-"""Subscriptions that begin: until their first event they count among the operations at work."""
+"""The count of subscriptions that begin: until their first event they are among the operations at work."""
 
 
 def _unknown() -> int | None:
@@ -40,10 +40,10 @@ class PoolRefusals:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seconds: deque[list[int]] = deque()  # a second, and how many in it
+        self._seconds: deque[list[int]] = deque()  # pairs of a second and its number of refusals
 
     def note(self) -> None:
-        """One operation was refused."""
+        """Count one refused operation."""
         second = int(self._clock())
         if self._seconds and self._seconds[-1][0] == second:
             self._seconds[-1][1] += 1
@@ -52,7 +52,7 @@ class PoolRefusals:
         self._seconds.append([second, 1])
 
     def last_minute(self) -> int:
-        """All of them together."""
+        """The operations refused in the last minute."""
         self._forget(int(self._clock()))
         return sum(count for _, count in self._seconds)
 
@@ -65,11 +65,12 @@ class Concurrency:
     """Bounds the operations at work in this process: of each subject, of anonymous callers together, of subscriptions
     that begin, and of all.
 
-    All but the first follow the size of the database pool: from the settings, else from the pool itself
-    (``pool_size``), which may be opened later than the guard, and change. A slot that was taken is given back with
-    :meth:`release`, whatever became of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
+    All bounds but that of a subject follow the size of the database pool: from the settings, else from ``pool_size``,
+    which returns None while the pool is not open, and may change. :meth:`release` gives the slots back, whatever became
+    of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
 
-    With ``express`` the last two slots are open to queries of callers who have nothing else at work, for a second each.
+    With ``express`` the last two slots are open only to queries of callers who have nothing else at work, for a second
+    each.
     """
 
     protection: Final = Protection.RATE_LIMIT
@@ -108,7 +109,7 @@ class Concurrency:
         return None
 
     def note(self, denial: Denial) -> None:
-        """An operation is refused, and does not wait."""
+        """Count a refusal for want of database connections, once it is certain that the operation does not wait."""
         if denial.code is OVERLOADED:
             self._refusals.note()
 
@@ -117,7 +118,7 @@ class Concurrency:
         return self._full(ctx) is None
 
     def has_room_soon(self, ctx: RequestContext) -> bool:
-        """Whether some of the slots are those of subscriptions that begin, which give them back within a moment."""
+        """Whether subscriptions that begin hold some of the slots, which they give back within a moment."""
         denial = self._full(ctx)
         if denial is None:
             return True
@@ -133,7 +134,8 @@ class Concurrency:
         return _full(CONCURRENCY_LIMIT, most, mine) if mine >= most else None
 
     def _over_pool(self, ctx: RequestContext, *, anonymous: bool) -> Denial | None:
-        """The refusal if the database pool has no connection left for this operation, as far as its size is known."""
+        """The refusal if the database pool has no connection left for this operation; None while its size is
+        unknown."""
         pool = self._configured or self._pool_size()
         if not pool:
             return None
@@ -142,11 +144,12 @@ class Concurrency:
             return _full(OVERLOADED, most, everyone)
         if anonymous and (strangers := self._at_work.get(_ANONYMOUS, 0)) >= (half := max(1, pool // 2)):
             return _full(OVERLOADED, half, strangers)
-        # Subscriptions begin by the hundred when clients come back after a deployment, and leave half to the others.
+        # After a deployment clients begin hundreds of subscriptions at once: half of the pool stays for other
+        # operations.
         beginning = self._at_work.get(_BEGINNING, 0)
         if beginning and beginning >= (half := max(1, pool // 2)) and begins_subscription(ctx):
             return _full(OVERLOADED, half, beginning)
-        # Only the last slots are left.
+        # Are only express slots left?
         only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
         if not only_express_left:
             return None
@@ -156,7 +159,7 @@ class Concurrency:
         return None
 
     def _may_take_express(self, ctx: RequestContext) -> bool:
-        """Whether the last slots are open to a request: to a query, of a caller who has nothing else at work."""
+        """Whether a request may take an express slot: a query, whose caller has nothing else at work."""
         measured = ctx.measured
         if measured is None or not measured.complete or measured.kind != "query":
             return False
@@ -169,7 +172,7 @@ class Concurrency:
             if left > 0:
                 self._at_work[key] = left
             else:
-                self._at_work.pop(key, None)  # the memory holds subjects at work alone
+                self._at_work.pop(key, None)  # keep no entry of a subject without work
         ctx.concurrency_slots = ()
 
     @property
@@ -179,13 +182,13 @@ class Concurrency:
 
 
 def _own_beginning(ctx: RequestContext) -> tuple[str, str]:
-    """The name of the count of one caller's subscriptions that begin."""
+    """Key of the count of one caller's subscriptions that begin."""
     kind, name = ctx.subject.key
     return f"beginning {kind}", name
 
 
 def begins_subscription(ctx: RequestContext) -> bool:
-    """Whether the request asks for a subscription, and for nothing beside it."""
+    """Whether the request asks for subscriptions and nothing else."""
     measured = ctx.measured
     return measured is not None and measured.kind == "subscription" and measured.subscribes
 

@@ -35,7 +35,7 @@ class CostBudgets:
             tier: Charge(_POLICY, _budget(points), bucket=_bucket(tier, first.get(tier)), fixed=True)
             for tier, points in settings.cost_budgets.items()
         }
-        # What cannot be measured may be meant by any rule.
+        # An operation that could not be measured may match any rule.
         of_rules = [rule.limits.get("max_query_complexity", 0) for rule in settings.rules.entries]
         self._unmeasured = max([settings.max_query_complexity, *of_rules])
 
@@ -50,12 +50,12 @@ class CostBudgets:
         if points > budget.capacity:
             if _is_known(ctx.measured):
                 return Denial(CHARGE_TOO_LARGE, limit=budget.capacity, actual=points, detail=_POLICY)
-            points = budget.capacity  # what is only assumed to be too dear takes the whole budget
+            points = budget.capacity  # the cost is only assumed: take the whole budget
         ctx.charges = _bill(ctx, budget, points)
         return None
 
     def further(self, ctx: RequestContext, points: int) -> tuple[Charge, ...]:
-        """What the app takes for a request that it works on: so many points more. Empty without a budget."""
+        """The charge for ``points`` that the app takes in addition to the request's bill. Empty without a budget."""
         budget = self._budget_of(ctx)
         return () if budget is None or ctx.allow_listed else _bill(ctx, budget, points)
 
@@ -70,7 +70,7 @@ class CostBudgets:
         return replace(budget, limit=budget.limit.times(SHARED_PEER_FACTOR), bucket=bucket)
 
     def _points(self, measured: Measured | None) -> int:
-        """The cost in points: at least what the query limits allow, if the request could not be measured completely."""
+        """The cost in points. A request that was not measured completely costs at least what the query limits allow."""
         if _is_known(measured):
             return measured.complexity
         return max(self._unmeasured, measured.complexity if measured is not None else 0)
@@ -90,13 +90,13 @@ def _bucket(tier: str, points: int | None) -> str:
 
 
 def _bill(ctx: RequestContext, budget: Charge, points: int) -> tuple[Charge, ...]:
-    """IPv6 addresses pay for their wider networks as well."""
+    """The charges for ``points``: an IPv6 address pays from the budgets of its wider networks as well."""
     charge = replace(budget, tokens=points)
     return (charge, *_of_networks(ctx, charge))
 
 
 def _of_networks(ctx: RequestContext, own: Charge) -> list[Charge]:
-    """The wider networks of an IPv6 address have budgets too: a /48 is 65,536 of our subjects."""
+    """The charges of an IPv6 address's wider networks, which have budgets because a /48 holds 65,536 subjects."""
     return [
         replace(own, limit=own.limit.times(factor), bucket=network_bucket(own.key, network))
         for network, factor in ctx.limit_subject.networks
@@ -104,17 +104,17 @@ def _of_networks(ctx: RequestContext, own: Charge) -> list[Charge]:
 
 
 def is_budget(charge: Charge) -> bool:
-    """Whether a charge is points of a cost budget."""
-    return charge.fixed and charge.policy == _POLICY  # a tier may be called so, but is not fixed
+    """Whether a charge takes points from a cost budget."""
+    return charge.fixed and charge.policy == _POLICY  # a tier may have the same name, but its charges are not fixed
 
 
 def budget_among(buckets: tuple[Bucket, ...]) -> Bucket | None:
-    """The caller's budget as the store has answered, if the request had one."""
+    """The bucket of the caller's cost budget among those that the store has answered with; None without one."""
     return next((bucket for bucket in buckets if is_budget(bucket.charge)), None)
 
 
 def refuse_budget(bucket: Bucket) -> Denial | None:
-    """The refusal for a budget that is used up; None if the bucket is no budget."""
+    """The refusal for a cost budget that is short; None if the bucket is not a cost budget."""
     if not is_budget(bucket.charge):
         return None
     charge, left = bucket.charge, max(0, math.floor(bucket.remaining))

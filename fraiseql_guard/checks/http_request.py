@@ -24,11 +24,11 @@ from fraiseql_guard.identity.page_origin import PREFLIGHTED
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _JSON: Final = frozenset({"application/json", "application/graphql-response+json"})
 _SCHEMES: Final = (b"bearer ", b"apikey ")
-"""A page sets these only after a preflight; Basic credentials a browser adds by itself."""
+"""Schemes of Authorization that a page can send only after a preflight. A browser adds Basic credentials by itself."""
 _UPLOAD: Final = "multipart/form-data"
 _NO_UPLOADS: Final = f"Uploads need {name_of('multipart')}=true."
-_MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
-"""Headers that show that a client means to send a form: a page of any site can make a browser send one without."""
+_PREFLIGHT_HEADERS: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
+"""Headers that prove a preflight: without them, a page of any site can make a browser send a form."""
 _ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
 _READS: Final = HeadReads(
     headers=PREFLIGHTED
@@ -48,10 +48,10 @@ _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"conten
 
 
 class HttpRequestForm:
-    """Decides by the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
+    """Decides about requests on GraphQL paths by their head, and recognises preflights and GraphiQL pages.
 
-    ``sockets`` is the protection in whose name and mode WebSockets are refused, where they are. ``api_key_header`` is
-    the header of API keys, where there are any: no page sends it without a preflight.
+    ``sockets`` is the protection in whose name and mode WebSockets are refused, if they are. ``api_key_header`` is the
+    header of API keys, None without them: a page can send it only after a preflight.
     """
 
     protection: Final = Protection.QUERY_LIMITS
@@ -71,7 +71,7 @@ class HttpRequestForm:
         self._refuses_sockets = settings.sockets == "refuse"
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
+        """Refuse a request that could not be read, or that a foreign page could send in its visitor's name."""
         if ctx.socket:
             return self._socket(ctx)
         ctx.cross_site_simple = _cross_site_simple(ctx, self._preflighted)
@@ -86,11 +86,11 @@ class HttpRequestForm:
             ctx.page, ctx.operation = True, False
             return None
         if ctx.cross_site_simple:
-            return self._repeated(ctx) or Denial(CROSS_SITE_REQUEST, tokens=0)  # not the visitor's doing
-        return self._repeated(ctx) or self._encoding(ctx) or self._media_type(ctx)
+            return self._repeated_header(ctx) or Denial(CROSS_SITE_REQUEST, tokens=0)  # not the visitor's doing
+        return self._repeated_header(ctx) or self._encoding(ctx) or self._media_type(ctx)
 
     def _socket(self, ctx: RequestContext) -> Denial | None:
-        """Elsewhere, and where sockets are accepted, SocketOrigin decides."""
+        """Refuse a WebSocket on a GraphQL path if none is accepted. SocketOrigin decides about all others."""
         closed = ctx.guarded and self._refuses_sockets
         return Denial(WEBSOCKET_REFUSED, protection=self._sockets) if closed else None
 
@@ -114,10 +114,10 @@ class HttpRequestForm:
         )
 
     @staticmethod
-    def _repeated(ctx: RequestContext) -> Denial | None:
-        """A header given twice is read differently by different hosts."""
+    def _repeated_header(ctx: RequestContext) -> Denial | None:
+        """The refusal of a header that is given twice, which hosts read differently."""
         if len(ctx.headers) == len(ctx.header_lines):
-            return None  # no header at all is
+            return None  # no header is given twice
         for name, shown in _SINGLE.items():
             if name in ctx.headers and sum(line == name for line, _ in ctx.header_lines) > 1:
                 return Denial(BAD_REQUEST, detail=f"{shown} is given more than once")
@@ -134,7 +134,7 @@ class HttpRequestForm:
         if ctx.method != "POST" or _media_type(ctx) in _JSON:
             return None
         if self._uploads and _media_type(ctx) == _UPLOAD:
-            ctx.upload = not _MEANT.isdisjoint(ctx.headers)
+            ctx.upload = not _PREFLIGHT_HEADERS.isdisjoint(ctx.headers)
             detail = "uploads need the header graphql-require-preflight"
             return None if ctx.upload else Denial(CROSS_SITE_REQUEST, detail=detail)
         return Denial(
@@ -145,7 +145,7 @@ class HttpRequestForm:
 
 
 def _wants_page(accept: str) -> bool:
-    """Whether HTML is asked for, and not only accepted like anything else."""
+    """Whether Accept names HTML, and not only ``*/*``."""
     wanted = preference(accept, "text/html")
     return wanted.weight > 0 and wanted.precision > 1
 
@@ -158,7 +158,7 @@ def _cross_site_simple(ctx: RequestContext, preflighted: frozenset[bytes]) -> bo
         return False
     if ctx.method == "POST" and _media_type(ctx) in _JSON:
         return False  # a page sends JSON only after a preflight
-    return ctx.method in _METHODS  # those that a browser sends without a preflight, or as one
+    return ctx.method in _METHODS  # methods of simple requests, and of preflights
 
 
 def _media_type(ctx: RequestContext) -> str:

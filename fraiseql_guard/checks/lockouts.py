@@ -23,7 +23,7 @@ from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 @dataclass(frozen=True, slots=True)
 class Lockout:
-    """A login that must not be tried now, whatever its password; the app answers 429 with Retry-After."""
+    """A login that must not be tried now, even with the right password; the app answers 429 with Retry-After."""
 
     retry_after_seconds: int
 
@@ -32,11 +32,11 @@ _UNDECIDED: Final = Lockout(1)
 
 
 class Lockouts:
-    """Counts failed logins by identifier and address. Each method is one exchange with the store.
+    """Counts failed logins by identifier and address. Each method makes one exchange with the store, and none raises.
 
-    Attempts at one login that run at the same time were all allowed before any of them failed. So a process lets no
-    more of them run at once than the failures that bring a lockout. An attempt ends with its report, or with its
-    request. ``at_work`` counts the attempts, and outlives a change of the settings.
+    Simultaneous attempts at one login are all allowed before any of them has failed, so a process lets no more of them
+    run at once than the number of failures that brings a lockout. An attempt ends with its report, or with its request.
+    ``at_work`` counts the attempts, and outlives a change of the settings.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Lockouts:
         return lockout
 
     async def failed(self, identifier: str, ctx: RequestContext) -> Lockout | None:
-        """Count a failure; the lockout that it brought or met, if any."""
+        """Count a failure: the lockout that it brought, or that was in force already; None without one."""
         self._record(self._recorder.login, ctx, LoginOutcome.FAILED)
         try:
             subject = login_subject(identifier, ctx.address_subject)
@@ -91,19 +91,19 @@ class Lockouts:
             self._broke(error)
 
     def release(self, ctx: RequestContext) -> None:
-        """End the attempts of a request that it has not reported."""
+        """End the attempts that a request has begun and not reported."""
         for name in ctx.attempts or ():
             self._end(name, ctx)
 
     def _record(self, signal: Callable[..., object], *facts: object) -> None:
-        """Emit a signal. One that breaks changes nothing about the lockout."""
+        """Emit a signal. A fault in it changes nothing about the lockout."""
         try:
             signal(*facts)
         except Exception as error:  # noqa: BLE001 - signals are no reason to decide otherwise
             self._broke(error)
 
     def _broke(self, error: Exception) -> None:
-        with suppress(Exception):  # nothing is left that could tell it
+        with suppress(Exception):  # the recorder itself may be what failed
             self._recorder.fault("lockouts", error)
 
     def _begin(self, name: str, ctx: RequestContext) -> Lockout | None:
@@ -121,10 +121,11 @@ class Lockouts:
         ctx.attempts = tuple(other for other in ctx.attempts if other != name)
         self._at_work[name] -= 1
         if self._at_work[name] <= 0:
-            del self._at_work[name]  # the memory holds the logins at work, and no others
+            del self._at_work[name]  # keep no entry of a login without attempts
 
     def _spared(self, ctx: RequestContext) -> bool:
-        """Behind an untrusted proxy the owner looks like the attacker; the allow-listed are never sanctioned."""
+        """Whether a caller is never locked out: behind an untrusted proxy the owner looks like the attacker, and the
+        allow-listed are never sanctioned."""
         return ctx.shared_peer or ctx.address == UNKNOWN or ctx.allow_listed
 
     def _in_force(self, outcome: AdmitResult) -> Lockout | None:

@@ -13,10 +13,10 @@ _RETRY_SECONDS: Final = 5.0
 
 
 class MemoryPressure:
-    """Sheds GraphQL queries while memory use is above ``percent``, as the last look found it.
+    """Sheds GraphQL queries while the last measurement of memory use is above ``percent``.
 
-    Mutations pass, since they are few and matter most. This check therefore runs after the document was measured, which
-    takes little memory whatever the result would take.
+    Mutations pass, since they are few and matter most. The check therefore runs after the document was measured, which
+    takes little memory even if the result would take much.
     """
 
     protection: Final = Protection.RATE_LIMIT

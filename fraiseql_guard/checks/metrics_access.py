@@ -17,14 +17,14 @@ _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
 
 
 class _Readers:
-    """Readers of both pages: callers in the configured networks, and callers with the token."""
+    """The readers of metrics and health details: callers in the configured networks, and callers with the token."""
 
     def __init__(self, settings: Settings) -> None:
         self._networks = NetworkSet(settings.metrics_networks)
         self._token = settings.metrics_token
 
     def include(self, ctx: RequestContext) -> bool:
-        """Whether a request comes from one of them."""
+        """Whether a request comes from a reader."""
         if not ctx.shared_peer and ctx.address in self._networks:
             return True
         # Behind a shared peer the address says nothing, but the token does.
@@ -37,7 +37,7 @@ def _asks_for(ctx: RequestContext, page: OwnPage) -> bool:
 
 
 class MetricsAccess:
-    """Lets loopback peers that are no proxy read the metrics, callers in the configured networks, and the token's."""
+    """Lets read the metrics: loopback peers that are no proxy, callers in the configured networks or with the token."""
 
     protection: Final = Protection.METRICS
     reads: Final = _READS
@@ -57,7 +57,8 @@ class MetricsAccess:
 
 
 class HealthAccess:
-    """Lets private peers that are no proxy read the health details (a kubelet's probes), and the metrics' readers."""
+    """Lets read the health details: private peers that are no proxy (a kubelet's probes), and readers of the
+    metrics."""
 
     protection: Final = Protection.METRICS
     reads: Final = _READS

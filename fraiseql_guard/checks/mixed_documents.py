@@ -11,19 +11,20 @@ from fraiseql_guard.graphql.http.media_types import prefers_events
 
 
 class MixedDocuments:
-    """Refuses a document of subscriptions and others over sockets, and where the client asks for a stream of events.
+    """Refuses a document that holds subscriptions and other operations, over sockets and where the client asks for a
+    stream of events.
 
-    What lasts has no deadline, what computes has one, and which of both is asked for depends on the host's reading of
-    ``operationName``.
+    Subscriptions have no deadline and other operations have one, and which of them runs depends on the host's reading
+    of ``operationName``.
     """
 
     protection: Final = Protection.QUERY_LIMITS
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Pass what is all of one kind, or was not measured, or is answered at once."""
+        """Pass a document of one kind, one that was not measured, and one that is not answered by a stream."""
         measured = ctx.measured
         if measured is None or measured.kind == "query" or not measured.mixes_subscriptions:
-            return None  # nearly always: with any subscription a document is of another kind
+            return None  # nearly always: a document with a subscription has another kind
         if ctx.carrier is None and not prefers_events(", ".join(ctx.lines(b"accept"))):
             return None
         detail = "The document holds a subscription beside other operations: send the operation alone."

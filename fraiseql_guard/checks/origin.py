@@ -23,9 +23,10 @@ _FORBIDDEN: Final = 403
 
 
 class SocketOrigin:
-    """Judges the Origin of upgrades: on GraphQL paths always, elsewhere where origins are configured for sockets.
+    """Checks the Origin of WebSocket upgrades: on GraphQL paths always, on other paths if origins are configured for
+    sockets.
 
-    ``modes`` has every protection; ``protection`` is the one in whose name and mode it refuses.
+    ``modes`` has every protection; ``protection`` is the protection in whose name and mode upgrades are refused.
     """
 
     def __init__(self, settings: Settings, modes: Mapping[Protection, Mode], protection: Protection) -> None:
@@ -40,16 +41,17 @@ class SocketOrigin:
         self._needs_token = enforces_tokens and settings.auth_required and not settings.public_root_fields
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Refuse a foreign page, unless there is nothing of its visitor's that it could make use of."""
+        """Refuse the upgrade of a foreign page, unless it carries nothing of the visitor's that the page could
+        misuse."""
         origins = ctx.lines(b"origin")
         if not origins or self._all or self._is_known(ctx, origins):
             return None
-        # What it does is not its visitor's doing. No page can send a Bearer token in a header.
+        # The page acts, not its visitor. No page can send a Bearer token in a header.
         ctx.cross_site_simple = ctx.headers.get(b"authorization", b"")[:7].lower() != b"bearer "
         if not (ctx.guarded or self._judges_all_paths):
             return None
         if ctx.guarded and self._needs_token and not self._carries_credentials(ctx):
-            return None  # only a token of the page's own opens anything, which comes with the first message
+            return None  # only a token in the first message opens anything, and the page must own it
         shown = ", ".join(origins)[:_SHOWN_CHARACTERS]
         detail = f"{shown} is not among {name_of('socket_origins')}"
         return Denial(
@@ -61,7 +63,8 @@ class SocketOrigin:
         return origin is not None and (origin in self._listed or is_own(ctx, origin, by_forwarded=self._by_forwarded))
 
     def _carries_credentials(self, ctx: RequestContext) -> bool:
-        """Whether the browser has added something by itself, or the page a token that it may have been given."""
+        """Whether the upgrade carries credentials: a cookie or the like that the browser has added, or a token in the
+        query string."""
         if b"cookie" in ctx.headers or b"authorization" in ctx.headers:
             return True
         return self._parameter is not None and bool(query_tokens(ctx.query_string, self._parameter))

@@ -19,10 +19,10 @@ class QueryLimits:
         self._reader = reader
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Set what was measured; refuse what is unreadable or over a limit."""
+        """Set ``ctx.measured``, or refuse a request that is unreadable or over a limit."""
         if ctx.rules is not None:
             ctx.rule = ctx.rules.unmeasured  # until more is known
-        # Servers and apps do not agree on what a GET's body means.
+        # Servers and apps disagree on the meaning of a GET's body.
         if ctx.body and ctx.method != "POST":
             return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
         reading = self._reader.read(

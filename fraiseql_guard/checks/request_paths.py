@@ -13,8 +13,8 @@ from fraiseql_guard.core.signals import PATH_INVALID, Protection
 class RequestPaths:
     """Refuses paths with a control character, and paths without a bound, on every path and for WebSockets too.
 
-    ``protection`` is the one in whose name and mode it refuses: what cannot be read is not passed as long as anything
-    is enforced.
+    ``protection`` is the protection in whose name and mode paths are refused; the runtime names one that enforces, if
+    any does.
     """
 
     reads: Final = HeadReads()

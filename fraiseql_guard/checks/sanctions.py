@@ -13,17 +13,17 @@ from fraiseql_guard.core.settings import POLICY_OWNERS, Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, UNKNOWN, FailureReason, PolicyName, Protection
 
 SANCTIONING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
-"""Protections whose offences bring sanctions; any of them also enforces the operator's."""
+"""Protections whose offences bring sanctions. Each of them also enforces the operator's blocks."""
 
 _AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR, PolicyName.ACCOUNT_LOCKOUT}
 _NONE: Final[frozenset[PolicyName]] = frozenset()
 _BRUTE_FORCE: Final = frozenset({PolicyName.BRUTE_FORCE})
 _NEVER_WITHOUT: Final = frozenset({PolicyName.OPERATOR, PolicyName.BRUTE_FORCE})
-"""Policies that hold where the protection that they belong to is not mounted: another one refuses in its place."""
+"""Policies that hold even where their own protection is not mounted: another protection refuses in its place."""
 
 
 def owner_of(policy: PolicyName, mounted: Container[Protection]) -> Protection:
-    """In whose name a policy's sanctions refuse where these protections are mounted."""
+    """The protection in whose name a policy's sanctions refuse, among the ``mounted`` ones."""
     own = POLICY_OWNERS[policy]
     if own in mounted or policy not in _NEVER_WITHOUT:
         return own
@@ -33,8 +33,8 @@ def owner_of(policy: PolicyName, mounted: Container[Protection]) -> Protection:
 class Sanctions:
     """The escalation policies, and the exceptions that keep the innocent out of them.
 
-    ``modes`` has every protection. Where any protection enforces, a sanction of one that does not binds no request: the
-    store would answer with it alone, and the other protections would learn nothing of their buckets.
+    ``modes`` has every protection. Where any protection enforces, sanctions of protections that only monitor bind no
+    request: the store would answer with the sanction alone, and take nothing from the buckets of those that enforce.
     """
 
     def __init__(self, settings: Settings, modes: Mapping[Protection, Mode]) -> None:
@@ -50,18 +50,18 @@ class Sanctions:
         self._abuse = self._escalations[PolicyName.RATE_LIMIT_ABUSE]
 
     def abuse(self, ctx: RequestContext) -> Escalation | None:
-        """The policy that a refusal for the rate counts for."""
-        return self._abuse if self._punishable(ctx) else None
+        """The policy that a refusal for the rate counts for; None if it is no offence."""
+        return self._abuse if self._may_be_sanctioned(ctx) else None
 
     def offence(self, ctx: RequestContext, denial: Denial) -> Escalation | None:
-        """The policy that this refusal counts for."""
-        if denial.offence is None or not self._punishable(ctx):
+        """The policy that this refusal counts for; None if it is no offence."""
+        if denial.offence is None or not self._may_be_sanctioned(ctx):
             return None
         return self._escalations[denial.offence]
 
-    def _punishable(self, ctx: RequestContext) -> bool:
-        """Whether offences count. Callers behind an untrusted proxy or without an address may be innocent, as are
-        visitors of a foreign page; the allow-listed are never sanctioned automatically."""
+    def _may_be_sanctioned(self, ctx: RequestContext) -> bool:
+        """Whether offences of the caller count. Not for callers behind an untrusted proxy, without an address, or
+        visiting a foreign page, who may be innocent; nor for the allow-listed."""
         if ctx.allow_listed:
             return False
         return ctx.identity is not None or not (ctx.shared_peer or ctx.cross_site_simple or ctx.address == UNKNOWN)
@@ -74,12 +74,12 @@ class Sanctions:
         if ctx.public_operation or ctx.preflight or ctx.token_failure is FailureReason.TOKEN_EXPIRED:
             return _AUTOMATIC
         if ctx.socket and ctx.token_pending:
-            return _AUTOMATIC  # who opens it is asked later
+            return _AUTOMATIC  # the caller is identified later, by the first message
         # A block for brute force binds those who send another bad token.
         return self._never if ctx.token_failure is not None else self._without_token
 
     def exempt_by_head(self, ctx: RequestContext) -> frozenset[PolicyName]:
-        """The same before the body is read, which may show that this is a public operation."""
+        """As :meth:`exempt`, before the body is read, which may show that the request calls a public operation."""
         return _AUTOMATIC if ctx.token_pending else self.exempt(ctx)
 
     def refuse(self, sanction: Sanction) -> Denial:

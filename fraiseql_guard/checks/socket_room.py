@@ -1,4 +1,4 @@
-"""Bounds what stays open in a process: WebSockets, and subscriptions over whatever carries them."""
+"""Bounds the WebSockets and the subscriptions, over sockets or streams, that are open in a process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fraiseql_guard.core.signals import (
 from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR
 
 Slots = tuple[tuple[str, str], ...]
-"""The counts in which something that is open has its place."""
+"""Keys of the counts in which a socket or subscription has its place."""
 
 _EVERYONE: Final = ("everyone", "")
 _ANONYMOUS: Final = ("anonymous", "")
@@ -38,7 +38,7 @@ class Stage(Enum):
 
 
 Shares = tuple[tuple[tuple[str, str], int], ...]
-"""Counts besides that of all, each with the part of the bound that it may reach: a fourth, half."""
+"""Keys of counts, each with the divisor of the process's bound that it may reach: 4 for a quarter, 2 for half."""
 
 _SHARES: Final[Mapping[Stage, Shares]] = {
     Stage.OPENED: ((_UNINITIALIZED, 4), (_ANONYMOUS, 2)),
@@ -64,7 +64,7 @@ class SocketRoom:
         """Take a place for a socket of the context's subject, in exchange for the one that it has; a refusal takes and
         gives back nothing."""
         held = ctx.socket_slots
-        _give_back(self._open, held)  # so that it is not counted against itself
+        _give_back(self._open, held)  # the socket must not count against itself
         denial = self._full(ctx, stage)
         shares = [name for name, _ in _SHARES[stage]]
         ctx.socket_slots = held if denial is not None else (ctx.subject.key, _EVERYONE, *shares)
@@ -79,7 +79,7 @@ class SocketRoom:
         return _over_share(SOCKETS_FULL, self._open, self._most, _SHARES[stage])
 
     def release(self, ctx: RequestContext) -> None:
-        """Give back a socket's place; a second call gives back nothing."""
+        """Give back the socket's place; a second call gives back nothing."""
         _give_back(self._open, ctx.socket_slots)
         ctx.socket_slots = ()
 
@@ -121,7 +121,7 @@ class SubscriptionRoom:
         return _over_share(SUBSCRIPTIONS_FULL, self._open, self._most, shares)
 
     def release(self, ctx: RequestContext) -> None:
-        """Give back what the request took; a second call gives back nothing."""
+        """Give back the places of the request's subscriptions; a second call gives back nothing."""
         _give_back(self._open, ctx.subscription_slots)
         ctx.subscription_slots = ()
 
@@ -140,11 +140,11 @@ def _give_back(counts: Counter[tuple[str, str]], names: Iterable[tuple[str, str]
     for name in names:
         counts[name] -= 1
         if counts[name] <= 0:
-            del counts[name]  # the memory holds only those who have something open
+            del counts[name]  # keep no entry of callers who have nothing open
 
 
 def _over_share(code: Code, counts: Counter[tuple[str, str]], most: int, shares: Shares) -> Denial | None:
-    """The refusal where all of the process, or a part of it, is taken."""
+    """The refusal where the process's bound, or the share of one of the counts, is reached."""
     for name, part in ((_EVERYONE, 1), *shares):
         bound = max(1, most // part)
         if (found := counts[name]) >= bound:

@@ -29,7 +29,7 @@ _HEADERS: Final = ("who", "requests", "refused", "codes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What is shown at one moment."""
+    """The content of the screen at one moment."""
 
     status: Status
     offenders: Sequence[Offender]

@@ -1,4 +1,4 @@
-"""Who asks: the subject that limits and sanctions are kept for, and a verified user."""
+"""Callers: the subject that limits and sanctions belong to, and the verified user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Subject:
-    """What limits, offences and sanctions belong to: a verified user, else a client address. Of kind ``key``: what
-    limits alone belong to, where a deployment counts by another key (core/limit_key.py).
+    """The owner of limits, offences and sanctions: a verified user, else a client address. A subject of kind ``key``
+    owns limits alone, where a deployment counts by another key (core/limit_key.py).
 
     ``name`` tells subjects of one kind apart in the store, and is not shown elsewhere. A user's name is (issuer,
     tenant, sub), an address's the /32 of IPv4 or the /64 of IPv6 (FRAISEQL_GUARD_IPV6_PREFIX), a login's its identifier
-    together with an address. ``group`` names what shares one hash slot: the /48 of an IPv6 address, else the subject
-    itself. ``networks`` are wider networks with buckets of their own, each with its multiple of the limit:
+    together with an address. ``group`` names the subjects that share one hash slot: the /48 of an IPv6 address, else
+    the subject itself. ``networks`` are wider networks with buckets of their own, each with its multiple of the limit:
     (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
     """
 
@@ -58,8 +58,8 @@ class Identity:
     user_id: str
     subject: Subject
     claims: Mapping[str, Any]
-    key: str  # which key verified the token: current, old, new
+    key: str  # name of the key that verified the token: current, old, new
     scopes: tuple[str, ...] = ()
     tier: str | None = None
     expires_at: float | None = None
-    fresh: bool = field(default=True, compare=False)  # verified by this very request, not remembered from another
+    fresh: bool = field(default=True, compare=False)  # verified for this request, not remembered from an earlier one

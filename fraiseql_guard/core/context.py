@@ -1,7 +1,4 @@
-"""What is known of one request.
-
-Checks read a :class:`RequestContext`, and add facts and charges to it. Nothing here knows ASGI.
-"""
+"""The state of one request: what checks read, find out and charge. Nothing here knows ASGI."""
 
 from __future__ import annotations
 
@@ -22,28 +19,29 @@ from fraiseql_guard.core.token_buckets import Bucket, Charge
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where a guard keeps what it counts. Two guards share what is equal in both."""
+    """Identifies where a guard keeps its buckets and metrics. Two guards share those whose identifiers are equal."""
 
     store: Hashable
-    """Where its buckets are."""
+    """Identifies the place of its buckets."""
     metrics: Hashable
-    """Where its metrics are."""
+    """Identifies the place of its metrics."""
     counts: bool
-    """Whether every answer is counted there (plain metrics)."""
+    """Whether plain metrics are mounted, so that every answer is counted."""
 
 
 IDLE: Final[Any] = object()
 """Stands in RequestContext.before while no app works on the request."""
 
 Told = Literal["answer", "measures", "query", "token"]
-"""What a guard has counted of a request that it let pass."""
+"""The parts of a request that a guard may have counted in its metrics."""
 
 
 class RequestContext:
-    """One request on its way through the checks. It is the only mutable value: checks add what they find out.
+    """One request on its way through the checks, which add facts and charges to it. The only mutable value of the
+    design.
 
-    Attributes that nothing has been found out about yet are the class's, so that making a request costs little. Those
-    that every request has are slots: an object with more than 30 others takes a dictionary, of 1.5 KB.
+    Attributes keep the class's default until a check sets them, so that a new context costs little. Attributes that
+    every request has are slots: an object with more than 30 other attributes takes a dictionary of 1.5 KB.
     """
 
     __slots__ = (
@@ -76,10 +74,10 @@ class RequestContext:
     # What its head says.
     socket: bool = False  # the upgrade to a WebSocket
     secure: bool = False  # an upgrade over TLS, as far as the server knows
-    subprotocols: Sequence[str] = ()  # what an upgrade offers to speak
-    subprotocol: str = ""  # what is chosen among them for a socket that the guard reads
+    subprotocols: Sequence[str] = ()  # subprotocols that an upgrade offers
+    subprotocol: str = ""  # the chosen one, for a socket whose messages the guard reads
     preflight: bool = False  # a browser's CORS preflight
-    cross_site_simple: bool = False  # a page of any site can make its visitor's browser send this
+    cross_site_simple: bool = False  # any site's page can make its visitor's browser send this request
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
@@ -88,69 +86,71 @@ class RequestContext:
     operator_refusal: Denial | None = None  # why the user of a genuine token with the right scope is no operator
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     # Who sends it.
-    identity: Identity | None = None  # see identify()
+    identity: Identity | None = None  # the verified user; set by identify()
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
     token_prefix: str | None = None
-    credentials: Sequence[str] = ()  # what Authorization headers hold, or would hold
+    credentials: Sequence[str] = ()  # values in the form of Authorization headers, wherever they were sent
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
-    keyed: Subject | None = None  # see limit_subject
-    # What it asks for.
+    keyed: Subject | None = None  # the key that limits count by; None where it is the subject (limit_subject)
+    # The operation that it asks for.
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
-    query_text: str | None = None  # of a document that is refused, where lines are to carry it
-    # What holds for it (core/rule_table.py).
-    rules: Candidates | None = None  # that its head leaves
-    rule: RuleInForce | None = None  # the rule as far as it is known; None: the settings alone
+    query_text: str | None = None  # text of a refused document, where the settings ask for it in log lines
+    # The rules that may match it (core/rule_table.py).
+    rules: Candidates | None = None  # the rules that its head leaves
+    rule: RuleInForce | None = None  # the rule in force, as far as it is known; None: the settings alone
     rule_shares: tuple[RuleShare, ...] = ()  # of a batch whose operations have different rules
-    # What was decided.
-    denial: Denial | None = None
+    # The decision.
+    denial: Denial | None = None  # the refusal in force
     superseded_denial: Denial | None = None  # a check's denial that a sanction or a rate limit took precedence over
-    would_refuse: tuple[Denial, ...] = ()
+    would_refuse: tuple[Denial, ...] = ()  # denials of protections in monitor mode
     repeated: bool = False  # refused from memory, by its head alone
-    buckets: tuple[Bucket, ...] = ()
-    charges: tuple[Charge, ...] = ()  # of checks, on top of the rate limits
+    buckets: tuple[Bucket, ...] = ()  # those that the store was asked about, as it answered
+    charges: tuple[Charge, ...] = ()  # added by checks, on top of those of the rate limits
     concurrency_slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
     socket_slots: tuple[tuple[str, str], ...] = ()  # held among the open sockets
     subscription_slots: tuple[tuple[str, str], ...] = ()  # held among the open subscriptions
-    attempts: tuple[str, ...] | None = None  # logins at work; None if the end of the request is not seen
-    express_seconds: float | None = None  # longest time in one of the last slots, if it has one
-    ends_at: float | None = None  # when the app will be stopped, by time.monotonic
-    statement: Naming | None = None  # says what the database works on for this request
+    attempts: tuple[str, ...] | None = None  # logins at work; None where the guard does not see the request's end
+    express_seconds: float | None = None  # longest time in an express slot; None without one (checks/concurrency.py)
+    ends_at: float | None = None  # when the app will be stopped (time.monotonic); None if it will not
+    statement: Naming | None = None  # names the statement that the database runs for this request
     database_timeout: bool = False  # the database stopped a statement of this request
-    database_seconds: float | None = None  # of its statements together; None as long as there was none
-    in_flight: int = 0  # operations of its caller at work in this process, with this one; 0 if that was not counted
-    # How it is served.
+    database_seconds: float | None = None  # time of all its statements; None before the first
+    in_flight: int = 0  # its caller's operations at work in this process, this one included; 0 if not counted
+    # How it is answered.
     own_page: bool = False  # answered by the guard itself: metrics, health
     enforced: bool = False  # the guard enforces anything
     head_key: Hashable = None  # identifies all requests with the same head
-    head: Any = None  # what is known of them (asgi/head_cache.py)
-    # Guards further outside that have let the same request pass: see nest().
-    outer: RequestContext | None = None  # the same request, as the guard around this one knows it
-    books: Books | None = None  # of its guard; known once another guard has met the request inside
-    payers: tuple[RequestContext, ...] = ()  # guards outside that charge the same store, the nearest first
-    told_outside: frozenset[Told] = frozenset()  # what guards outside have counted in the same metrics
-    known_by: RequestContext | None = None  # the nearest guard outside that authenticates, where this one does not
-    credit: dict[Hashable, int] | None = None  # tokens taken here that guards inside need not take again
+    head: Any = None  # the CachedHead of these requests (asgi/head_cache.py)
+    # Outer guards, which have let the same request pass: see nest().
+    outer: RequestContext | None = None  # the context that the guard around this one has made
+    books: Books | None = None  # of this context's guard; set when an inner guard meets the request
+    payers: tuple[RequestContext, ...] = ()  # contexts of outer guards that charge the same store, the nearest first
+    told_outside: frozenset[Told] = frozenset()  # what outer guards have counted in the same metrics
+    known_by: RequestContext | None = (
+        None  # context of the nearest outer guard that authenticates, where this one does not
+    )
+    credit: dict[Hashable, int] | None = None  # tokens taken here, by bucket, that inner guards need not take again
     unpaid: bool = False  # a bucket was short, and nothing was taken from any
-    paid: tuple[Bucket, ...] | None = None  # the buckets that it has paid itself, where guards outside have paid a part
-    paid_alone: bool = False  # to this process, since the store did not answer
-    ledger: Any = None  # of what it has paid, once that may change (stores/ledger.py)
-    accounts: Any = None  # of its guard, known with the books (asgi/accounts.py)
-    patience_seconds: float = 0.0  # how long it would wait for tokens instead of being refused
-    in_turn: bool = False  # it has waited: the store is asked, whatever this process remembers
-    left: bool = False  # its client has, while it waited
-    actual_cost: float | None = None  # in points, as the app's answer says
-    shown: tuple[Bucket, ...] | None = None  # buckets for the answer's headers, if guards inside have some too
-    # Of what is sent over a socket: see child().
+    paid: tuple[Bucket, ...] | None = None  # the buckets that this guard has paid, where outer guards have paid a part
+    paid_alone: bool = False  # paid to this process's own buckets, since the store did not answer
+    ledger: Any = None  # the Ledger of its payments, once these may change (stores/ledger.py)
+    accounts: Any = None  # the Accounts of its guard, set together with books (asgi/accounts.py)
+    patience_seconds: float = 0.0  # how long the request would wait for tokens instead of being refused
+    in_turn: bool = False  # the request has waited: ask the store, whatever this process remembers
+    left: bool = False  # the client left while the request waited
+    actual_cost: float | None = None  # in points, as named by the app's answer
+    shown: tuple[Bucket, ...] | None = None  # buckets for the answer's headers, where inner guards have added theirs
+    # Operations and initializations over a socket: see child().
     carrier: RequestContext | None = None  # the socket's own context
     operation_id: str = ""  # the client's id of an operation
-    untimed: bool = False  # how long it took says nothing: a subscription that ended without an event
-    # What became of it.
-    auth_failed: bool = False  # the app, or a guard inside, did not accept the caller's credentials
-    refused_inside: bool = False  # by a guard inside, which counts it
+    untimed: bool = False  # its duration means nothing: a subscription that ended without an event
+    # The outcome.
+    auth_failed: bool = False  # the app, or an inner guard, did not accept the caller's credentials
+    refused_inside: bool = False  # an inner guard has refused the request, and counts it
     request_bytes: int = 0
     response_bytes: int = 0
 
@@ -190,10 +190,10 @@ class RequestContext:
         self.private_peer = private_peer  # on a private or loopback address, and no proxy
         self.loopback_peer = loopback_peer  # on a loopback address, and no proxy
         self.allow_listed = allow_listed  # not counted, and never blocked automatically
-        self.place: Place = NOWHERE  # what its path stands for
+        self.place: Place = NOWHERE  # the meaning of its path
         self.body: bytes | None = None
-        self.rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET
-        self.before: RequestContext | None = IDLE  # while the app works on it: the request whose work this is a part of
+        self.rewritten: bytes | None = None  # replaces the body, or the query string of a GET, for the app
+        self.before: RequestContext | None = IDLE  # while the app works on this: the request that called it, if any
         # The OpenTelemetry span that traces it, "" for none: another one is active where the request is recorded.
         self.span: Any = None
         self.ended_at = 0.0  # when its answer was complete, in seconds since 1970; 0 as long as it is not
@@ -205,13 +205,14 @@ class RequestContext:
         return first_lines(self.header_lines)
 
     def drop_headers(self) -> None:
-        """Keep the lines alone, from which a header that is asked for later is read anew: a socket lives for days."""
+        """Drop the parsed headers, which take memory while a socket lives for days. They are parsed again if asked
+        for."""
         self.__dict__.pop("headers", None)
 
     def child(
         self, request_id: str, lines: Sequence[tuple[bytes, bytes]], headers: Mapping[bytes, bytes]
     ) -> RequestContext:
-        """Something that is sent over this socket, as if it were a POST of the same caller with this head."""
+        """A context for a message over this socket, as for a POST of the same caller with this head."""
         ctx = RequestContext(  # by position: by name it takes three times as long
             "POST",
             self.path,
@@ -237,12 +238,12 @@ class RequestContext:
         return ctx
 
     def _trace_of_parts(self, _traceparent: str | None, _span: Any) -> str:
-        """What is sent over a socket belongs to the socket's trace."""
+        """The trace id of messages over a socket: the socket's own."""
         return self.trace_id
 
     @property
     def trace_id(self) -> str:
-        """The trace's id, for logs. Found out when it is first asked for, since most requests never need it."""
+        """The trace id, for logs. Found out at the first use, since most requests never need it."""
         if not isinstance(self._trace_id, str):
             self._trace_id = self._trace_id(self.header(b"traceparent") or None, self.span)
         return self._trace_id
@@ -266,9 +267,10 @@ class RequestContext:
         return origin is not None and ("*" in origins or origin.decode("latin-1") in origins)
 
     def nest(self, outer: RequestContext, books: Books, *, authenticates: bool) -> None:
-        """Take over what the guard around this one knows of the same request: its id, who has paid, what was counted.
+        """Take over from the outer guard's context of the same request: its id, its user, its payments, what it has
+        counted.
 
-        ``books`` and ``authenticates`` are this guard's.
+        ``books`` and ``authenticates`` are those of this guard.
         """
         self.outer = outer
         self.request_id = outer.request_id
@@ -280,24 +282,24 @@ class RequestContext:
         told: set[Told] = set()
         for each, theirs in around:
             if theirs.metrics == books.metrics:
-                told |= _told_of(each, counts=theirs.counts)
+                told |= _counted_of(each, counts=theirs.counts)
         self.told_outside = frozenset(told)
 
     def identify(self, identity: Identity | None) -> None:
-        """Set the verified user; None where it turns out that there is none."""
+        """Set the verified user, and the subject with it; None: the request turns out to have no user."""
         self.identity = identity
         self.subject = identity.subject if identity is not None else self.address_subject
 
     @property
     def limit_subject(self) -> Subject:
-        """Whose buckets the request takes from: the subject, unless the deployment counts by another key. Sanctions and
-        offences are the subject's in any case."""
+        """The subject whose buckets pay: ``subject``, unless the deployment counts by another key. Sanctions and
+        offences belong to ``subject`` in any case."""
         return self.keyed or self.subject
 
     @property
     def short_key(self) -> str | None:
-        """For logs: the key whose bucket is short or, where it is what the caller pays beside it, ``user`` or
-        ``address``. None where no other key than these is counted by."""
+        """The key whose bucket is short, for logs; ``user`` or ``address`` where the bucket is one that the caller pays
+        beside the key. None where limits count by no other key."""
         if self.keyed is None or not self.buckets:
             return None
         short = max(self.buckets, key=lambda bucket: bucket.retry_after_seconds)
@@ -307,20 +309,21 @@ class RequestContext:
 
     @property
     def looks_alike(self) -> bool:
-        """Whether the bucket of this caller is that of all behind a proxy that is not trusted."""
+        """Whether this caller shares a bucket with all callers behind the same untrusted proxy."""
         return self.shared_peer and self.limit_subject is self.address_subject
 
     @property
     def query_hash(self) -> str | None:
-        """The hex SHA-256 of the document's text, for logs; that of a batch over those of its documents.
+        """The hex SHA-256 of the document's text, for logs; of a batch, of its documents' hashes.
 
-        None if there was no text to be read.
+        None if the request has no readable text.
         """
         return self.hashes[0] if len(self.hashes) == 1 else joint_hash(self.hashes)
 
     @property
     def verified(self) -> Identity | None:
-        """The user that the app serves, as the innermost guard that authenticates has verified."""
+        """The verified user that the app sees: of this guard or, where it does not authenticate, of the nearest outer
+        one."""
         return self.identity if self.known_by is None else self.known_by.identity
 
     @property
@@ -331,7 +334,7 @@ class RequestContext:
 
 
 def outers(ctx: RequestContext) -> Iterator[RequestContext]:
-    """The contexts that the guards further outside have of the same request, the nearest first."""
+    """The contexts of the same request in outer guards, the nearest first."""
     outer = ctx.outer
     while outer is not None:
         yield outer
@@ -339,13 +342,13 @@ def outers(ctx: RequestContext) -> Iterator[RequestContext]:
 
 
 def everywhere(ctx: RequestContext) -> Iterator[RequestContext]:
-    """The context, and those of the guards further outside."""
+    """The context, and those of the same request in outer guards."""
     yield ctx
     yield from outers(ctx)
 
 
-def _told_of(ctx: RequestContext, *, counts: bool) -> set[Told]:
-    """What a guard counts of a request that it has let pass."""
+def _counted_of(ctx: RequestContext, *, counts: bool) -> set[Told]:
+    """The parts of a request that a guard has counted after letting it pass."""
     found: dict[Told, object] = {
         "answer": counts,
         "measures": ctx.measured is not None,

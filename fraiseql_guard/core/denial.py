@@ -12,8 +12,9 @@ from fraiseql_guard.core.signals import Code, FailureReason, PolicyName, Protect
 class Denial:
     """A check's refusal: a code of the vocabulary with its numbers.
 
-    ``protection`` is the one in whose name and mode the request is refused, by default the code's own. ``offence`` is
-    the policy that the refusal counts for. ``tokens`` is what the refused request still costs.
+    ``limit`` and ``actual`` are in the code's unit (points, bytes, seconds, ...). ``protection`` is the one in whose
+    name and mode the request is refused, by default the code's own. ``offence`` is the policy that the refusal counts
+    for, None if it is no offence. ``tokens`` is what the refused request still costs its main buckets.
     """
 
     code: Code
@@ -28,8 +29,8 @@ class Denial:
     protection: Protection | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()  # further extensions of the answer
-    answered_status: int | None = None  # where the clients' protocol asks for another than the code's
-    rule: str = ""  # the rule that gives the limit, where it is none of the settings
+    answered_status: int | None = None  # where the client's protocol needs another status than the code's
+    rule: str = ""  # name of the rule that sets the limit; "" for a setting
 
     @property
     def status(self) -> int:
@@ -44,7 +45,7 @@ class Denial:
 
 @dataclass(frozen=True, slots=True)
 class AppDocument:
-    """A document of the app's own, and what it was refused for. ``query_hash`` is that of the log lines."""
+    """A document of the app's own that exceeds a limit. ``query_hash`` is the one in log lines."""
 
     query_hash: str
     code: Code

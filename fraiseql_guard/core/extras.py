@@ -1,6 +1,7 @@
-"""Packages that only some installations need: which extra of this package brings them, and how a missing one is told.
+"""Packages that only some installations need: the extras of this package that bring them, and the error for a missing
+one.
 
-What needs an extra asks for it where it is constructed, before it imports any of these packages.
+A class that needs an extra calls :func:`require` in its constructor, before it imports any of these packages.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Extra(StrEnum):
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """What is imported of the packages that it brings."""
+        """The modules to import from the packages that the extra brings."""
         return _PACKAGES[self]
 
 
@@ -36,8 +37,8 @@ _PACKAGES: Final[Mapping[Extra, tuple[str, ...]]] = {
 
 
 def lacking(extra: Extra, wanted_by: str) -> str | None:
-    """The sentence about an extra that is not installed: what it is wanted for, what is missing, and the remedy. None
-    if everything is there."""
+    """The error text for an extra that is not installed: its use, the missing packages and the remedy. None if it is
+    installed."""
     missing = [package for package in extra.packages if find_spec(package) is None]
     if not missing:
         return None

@@ -1,8 +1,8 @@
-"""What limits count callers by: the setting's form, and the names of keys.
+"""The keys that limits count by: the form of the setting, and the text of keys.
 
-A key is a text of parts, as operators write it and as the store, log lines and lists of limits have it:
-``tenant:acme``, ``claim:org:7``, ``header:x-api-key#3f2a…``, ``tenant:acme+address:203.0.113.9``. Of what may be a
-secret (a header's value, what the app's own function said) it holds a digest alone, behind ``#``.
+A key is a text of parts, the same for operators, the store, log lines and lists of limits: ``tenant:acme``,
+``claim:org:7``, ``header:x-api-key#3f2a…``, ``tenant:acme+address:203.0.113.9``. A value that may be a secret (of a
+header, or from the app's own function) is replaced by ``#`` and its digest.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from urllib.parse import quote, unquote_to_bytes
 from fraiseql_guard.core import parsing
 
 MAX_VALUE_BYTES: Final = 512
-"""A value that is longer counts as none."""
+"""Longest value of a part; a longer one counts as missing."""
 BY_FUNCTION: Final = "function"
-"""The part of a key that a function of the app has said."""
+"""Kind of the key that the app's own function returns."""
 _DIGEST_BYTES: Final = 12
 _DIGEST: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
 _WORDS: Final = ("user", "address", "tenant")
 _CHOSEN_AT_WILL: Final = frozenset({"address", "header"})
-"""A caller may have any number of them."""
+"""Kinds of parts of which a caller may have any number of values."""
 _PLAIN: Final = "!\"#$&'()*,-./:;<=>?@[\\]^_`{|}~"
-"""What is written as it is: not the plus sign that divides parts, nor the percent sign."""
+"""Characters that are not percent-encoded; without the plus sign, which divides parts, and the percent sign."""
 _PLAIN_IN_CLAIMS: Final = _PLAIN.replace(":", "")
-"""The name of a claim, which may be an address, ends at the last colon."""
+"""As _PLAIN, for values of claims: the name of a claim, which may be a URL, ends at the last colon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,19 @@ class RateLimitKey:
 
     @property
     def ordinary(self) -> bool:
-        """Whether it is the user, else the address, as without a setting."""
+        """Whether limits count by the user, else the address, as without the setting."""
         return self.parts == (KeyPart("user"),)
 
     @property
     def chosen_at_will(self) -> bool:
-        """Whether one caller can come under any number of keys: by new headers, or by new addresses beside something
-        else. An address alone pays for the networks around it."""
+        """Whether one caller can have any number of keys: by new headers, or by new addresses beside another part. An
+        address alone pays for the networks around it."""
         kinds = {part.kind for part in self.parts}
         return "header" in kinds or (len(self.parts) > 1 and not kinds.isdisjoint(_CHOSEN_AT_WILL))
 
     @property
     def headers(self) -> frozenset[bytes]:
-        """Names of the headers that it reads."""
+        """Names of the headers that the key is made of, in lower case."""
         return frozenset(part.name.encode() for part in self.parts if part.kind == "header")
 
 
@@ -101,12 +101,12 @@ def _part(text: str) -> KeyPart:
 
 
 def digest(value: str) -> str:
-    """What stands in a key for a value that may be a secret."""
+    """The digest that replaces a value which may be a secret."""
     return blake2b(value.encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _written(value: str, plain: str) -> str:
-    """A value as it stands in a key: what would divide or hide parts is percent-encoded."""
+    """A value in the form of a key: characters that would divide or hide parts are percent-encoded."""
     return quote(value, safe=plain, errors="surrogatepass")
 
 
@@ -116,13 +116,13 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def key_of_function(text: str) -> str:
-    """The key of what a function of the app said."""
+    """The key for a text that the app's own function has returned."""
     return f"{BY_FUNCTION}#{digest(text)}"
 
 
 def read_key(text: str) -> str:
-    """A key as an operator writes it, in the one form that the store has: ``header:X-API-Key:VALUE`` and
-    ``function:TEXT`` get their digest. ValueError if it is none."""
+    """The store's form of a key that an operator has written: ``header:X-API-Key:VALUE`` and ``function:TEXT`` get
+    their digest. ValueError if the text is no key."""
     if not text.strip() or not text.isprintable() or len(text) > 8 * MAX_VALUE_BYTES:
         raise ValueError("is no key of a limit")
     return joined(map(_read_part, text.strip().split("+")))
@@ -147,7 +147,7 @@ def _read_part(text: str) -> str:
 
 
 def _digested(word: str, rest: str) -> str:
-    """A part with a digest, which is given, or made of the value."""
+    """A part with a digest, which the text gives, or which is made of the value."""
     name, mark, found = rest.partition("#")
     if mark and _DIGEST.fullmatch(found) and ":" not in name:
         value = found
@@ -161,5 +161,5 @@ def _digested(word: str, rest: str) -> str:
 
 
 def plain(value: str) -> str:
-    """A value of a key as it was before it was written there."""
+    """The value before it was written into a key: percent-decoded."""
     return unquote_to_bytes(value).decode(errors="replace")

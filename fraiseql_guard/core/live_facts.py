@@ -1,4 +1,4 @@
-"""What is known of a live connection: a WebSocket, or an answer that is streamed. Operators see these values."""
+"""The facts about a live connection (a WebSocket, or a streamed answer) that operators see."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class LiveOperation:
     """An operation that is open on a live connection."""
 
     name: str = ""
-    """That of the document; empty for one without."""
+    """The operation's name in the document; ``""`` without one."""
     query_hash: str = ""
     """SHA-256 of the document's text, as log lines carry it."""
     age_seconds: float = 0.0
     events: int = 0
     """Results that were sent to the client so far."""
     request_id: str = ""
-    """What log lines carry for it, and what ``why`` is asked for."""
+    """The operation's request id, as in log lines and for ``fraiseql-guard why``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,9 @@ class LiveFacts:
     """A live connection at this moment."""
 
     id: str
-    """Tells it apart within the fleet: the request id of its upgrade, or of the request that is answered."""
+    """Identifies the connection within the fleet: the request id of the upgrade, or of the streamed request."""
     protocol: str
-    """A SocketProtocol, or a Transport of streams: what log lines and metrics say."""
+    """The value of a SocketProtocol, or of a Transport for streams, as in log lines and metrics."""
     user_id: str
     """The verified user, else ``anonymous``."""
     ip_address: str
@@ -36,7 +36,7 @@ class LiveFacts:
     endpoint: str = ""
     operations: Sequence[LiveOperation] = ()
     operations_open: int = 0
-    """How many are open, where ``operations`` names only some."""
+    """Number of open operations, of which ``operations`` may name only some."""
     messages: int = 0
     """Messages of the client so far."""
     events: int = 0
@@ -46,15 +46,15 @@ class LiveFacts:
     token_ends_at: float | None = None
     """Unix time at which its token expires (exp); None without one."""
     worker: str = ""
-    """The worker's id, where those of several are shown."""
+    """The worker's id, in lists of several workers' connections."""
 
     @property
     def weight(self) -> tuple[int, int, int]:
-        """What makes one larger than another."""
+        """Sort key by which operators see the heaviest connections first."""
         return self.operations_open or len(self.operations), self.waiting_bytes, self.events
 
     def shortened(self, most: int) -> LiveFacts:
-        """With at most so many operations one by one."""
+        """The same facts with at most ``most`` operations named."""
         if len(self.operations) <= most:
             return self
         return replace(

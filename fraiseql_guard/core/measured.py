@@ -1,4 +1,4 @@
-"""What a GraphQL request asks for, in numbers and names."""
+"""The measured content of a GraphQL request, in numbers and names."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SUBSCRIPTIONS: Final = frozenset[OperationKind](["subscription"])
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a GraphQL request asks for: over all operations that the app could run, the largest of each number."""
+    """The content of a GraphQL request: each number is the largest over all operations that the app could run."""
 
     kind: OperationKind
     name: str | None
     root_fields: frozenset[str]
     """Names (not aliases) of all root fields of any operation, whatever @skip and @include say. The set is complete:
     decisions about who may call what rest on it."""
-    root_field_count: int  # how often fields stand at those roots, as far as it matters
+    root_field_count: int  # number of root fields, aliased ones included
     mutation_root_fields: int
     depth: int
     complexity: int
@@ -29,11 +29,11 @@ class Measured:
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
     names: tuple[str, ...] = ()  # of every operation in every document
-    unmeasured: int = 0  # elements of a batch about which nothing of this is known
+    unmeasured: int = 0  # elements of a batch that could not be measured
     kinds: frozenset[OperationKind] = frozenset()  # of all operations in every document
     offset: int = 0
-    aliases: int = 0  # by which one object is asked for a field again
-    most_root_fields: int = 0  # of one operation
+    aliases: int = 0  # aliases that ask one object for the same field again
+    most_root_fields: int = 0  # most root fields of a single operation
 
     @property
     def complete(self) -> bool:

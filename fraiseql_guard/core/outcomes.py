@@ -12,7 +12,8 @@ _SERVER_ERROR: Final = 500
 
 
 def kind_of(ctx: RequestContext) -> RequestKind:
-    """The kind of a request. One that was refused never counts as the guard's own, nor one from outside as a probe."""
+    """The kind of a request. A refused request never counts as the guard's own, and a request from outside never as a
+    probe."""
     place = ctx.place
     # A probe comes from a private peer, and asks for an exempt path.
     is_probe = place.exempt and ctx.private_peer
@@ -24,7 +25,7 @@ def kind_of(ctx: RequestContext) -> RequestKind:
 
 
 def outcome_of(ctx: RequestContext) -> Outcome:
-    """What became of a request that was answered. A block for failed authentications counts as one more of them."""
+    """The outcome of a request that was answered. A block for failed authentications counts as one more of them."""
     denial = ctx.denial
     if ctx.auth_failed or (denial is not None and is_for_authentication(denial)):
         return Outcome.UNAUTHENTICATED

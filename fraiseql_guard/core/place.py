@@ -1,4 +1,4 @@
-"""What the path of a request stands for."""
+"""The meaning of a request's path: a GraphQL path, a page of the guard's own, the operator's API, or the app's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fraiseql_guard.core.rule_candidates import PathRules
 from fraiseql_guard.core.signals import UNKNOWN
 
 NOT_A_ROUTE: Final = "//"
-"""Stands for a path below the operator's whose spelling leads to none of its routes."""
+"""Value of ``below_admin`` for a path below the operator's whose spelling leads to none of its routes."""
 
 
 class OwnPage(StrEnum):
@@ -23,7 +23,7 @@ class OwnPage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What a request's path stands for.
+    """The meaning of a request's path.
 
     ``graphql`` is the configured GraphQL path that covers it, and ``below_admin`` the rest behind the operator's path;
     None elsewhere. ``endpoint`` is the label in metrics. ``malformed`` says why no app may see the path; ``""`` if it

@@ -1,7 +1,7 @@
-"""Parts of a request's head that a decision depends on.
+"""Declares the parts of a request's head that a decision depends on.
 
-The head cache (asgi/head_cache.py) keeps what was decided about one head for the next one like it. Two heads are alike
-if all parts are that any check declares here; other parts may differ.
+The head cache (asgi/head_cache.py) reuses a decision about one head for the next equal one. Two heads are equal if all
+declared parts are; other parts may differ.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class HeadReads:
 
     @classmethod
     def union(cls, all_reads: Iterable[HeadReads]) -> HeadReads:
-        """All that any of them reads."""
+        """The parts that any of these decisions reads."""
         # An iterator can be read once, and four fields are united.
         each = tuple(all_reads)
         return cls(

@@ -1,4 +1,4 @@
-"""The request that an app works on, as the app and the parts of the guard inside it can ask for it."""
+"""Finds the request that the app works on, for the app itself and for parts of the guard inside it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ own method."""
 def enter(scope: MutableMapping[str, Any], ctx: RequestContext) -> None:
     """Mark a request as the one that the app works on: in this task, in tasks that it starts, and in its threads."""
     scope[REQUEST] = ctx
-    # Logins may be tried from now on, since the end of the request is seen.
-    ctx.attempts = ()  # its end will be seen
-    ctx.before = _current.get()  # an app may ask another app, or itself
+    ctx.attempts = ()  # logins may be tried: the guard sees the end of the request
+    ctx.before = _current.get()  # an app may call another app, or itself
     _current.set(ctx)
 
 
@@ -42,14 +41,15 @@ def leave(ctx: RequestContext | None = None) -> None:
 
 
 def take_up(ctx: RequestContext) -> None:
-    """Mark an operation of a socket as the one that the app works on: in this task, and in tasks that it starts from
-    now on. The socket stays at work beside it."""
+    """Mark an operation of a socket as the request that this task works on, and tasks that it starts from now on. The
+    socket stays at work as well."""
     ctx.attempts, ctx.before = (), None
     _current.set(ctx)
 
 
 def turn_to(socket: RequestContext) -> None:
-    """Mark a socket itself as what this task works on: the operations before have tasks of their own."""
+    """Mark a socket as the request that this task works on. Operations that were begun before have tasks of their
+    own."""
     if _current.get() is not socket:
         _current.set(socket)
 
@@ -65,7 +65,8 @@ def at_work(ctx: RequestContext) -> bool:
 
 
 def context_of(scope: MutableMapping[str, Any]) -> RequestContext | None:
-    """The request of an ASGI scope, if a guard let it pass. Of a socket it is the operation that this task works on."""
+    """The request of an ASGI scope; None if no guard has let it pass. For a socket: the operation that this task works
+    on, else the socket itself."""
     ctx = scope.get(REQUEST)
     if not isinstance(ctx, RequestContext):
         return None
@@ -93,7 +94,7 @@ def guard_deadline(scope: MutableMapping[str, Any], *, clock: Callable[[], float
 
 
 def remaining_seconds(ctx: RequestContext, now: float) -> float | None:
-    """The same for a context, at the moment ``now`` of time.monotonic."""
+    """As :func:`guard_deadline`, for a context, at the moment ``now`` of time.monotonic."""
     ends_at = stops_at(ctx)
     return None if ends_at is None else max(0.0, ends_at - now)
 

@@ -1,4 +1,4 @@
-"""The rules that a request may have once its head is known, and the one that what it asks for leaves."""
+"""The rules that a request's head leaves as candidates, and the one that its operation selects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OTHER: Final = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RuleInForce:
-    """What holds for a request that a rule matches: the rule, in full or in its strict form.
+    """A rule in the form that holds for a request which it matches: in full, or strict.
 
     ``rate`` is paid from the rule's own bucket, in place of the caller's other rates or, if ``beside``, together with
     them. Each token that the request takes without the rule becomes ``cost`` tokens; if ``beside``, no fewer than one.
@@ -35,7 +35,7 @@ class RuleInForce:
 
     @property
     def monitors(self) -> bool:
-        """Whether its refusals are only noted."""
+        """Whether the rule is in monitor mode: refusals are only noted."""
         return self.mode == MONITOR
 
     @property
@@ -46,17 +46,17 @@ class RuleInForce:
 
 @dataclass(frozen=True, slots=True)
 class RuleShare:
-    """What one rule (None: the settings alone) is for in a batch of operations with different ones."""
+    """The share of one rule (None: of the settings alone) in a batch whose operations have different rules."""
 
     rule: RuleInForce | None
     tokens: int
-    """Those that they take by the settings."""
+    """The tokens that the rule's operations take by the settings."""
     root_field_count: int
 
 
 @dataclass(frozen=True, slots=True)
 class NamedRule:
-    """A candidate that matches by what a document says."""
+    """A candidate that matches by the content of the document."""
 
     match: RuleMatch
     full: RuleInForce
@@ -69,10 +69,10 @@ class NamedRule:
 
 
 class Candidates:
-    """The rules that a request may have by its head, in their order. Two are equal only if they are the same.
+    """The rules that a request may have by its head, in their order. Compared by identity.
 
-    ``by_head``: the rule that holds already, None if what the request asks for is still to decide. ``spares``: whether
-    the caller may be asked to pay from other buckets than without rules, once more is known.
+    ``by_head``: the rule that the head decides, None if the operation has still to decide. ``spares``: whether a rule
+    may let the request pass although the caller's other buckets are empty.
     """
 
     __slots__ = ("_named", "_otherwise", "by_head", "spares", "unmeasured")
@@ -91,7 +91,8 @@ class Candidates:
             self.unmeasured = otherwise
 
     def of(self, measured: Measured | None) -> RuleInForce | None:
-        """The rule of an operation. What could not be measured may be any of them, and profits from none."""
+        """The rule of an operation. An operation that could not be measured may be meant by any candidate, and gets the
+        strictest of their values."""
         if not self._named:
             return self._otherwise
         if measured is None or not measured.complete:
@@ -103,8 +104,8 @@ class Candidates:
 
 
 def _strictest(rules: Sequence[RuleInForce]) -> RuleInForce | None:
-    """What holds for a request that may be meant by any of these: the smallest rate, the shortest time, the highest
-    cost; and it counts whatever becomes of it, if one of them says so."""
+    """The rule for a request that any of these rules may match: the smallest rate, the shortest time, the highest cost;
+    it always counts if one of them says so."""
     rated = [rule for rule in rules if rule.rate is not None]
     tightest = min(rated, key=lambda rule: sustained(rule.rate), default=None)
     costs = [rule.cost for rule in rules if rule.cost is not None]
@@ -124,15 +125,15 @@ def _strictest(rules: Sequence[RuleInForce]) -> RuleInForce | None:
 
 
 def sustained(rate: Rate | None) -> float:
-    """How many requests a second a rate lets pass in the long run; without one, all."""
+    """Requests a second that a rate lets pass in the long run; infinity without a rate."""
     return float("inf") if rate is None else min(limit.tokens_per_second for limit in rate.limits)
 
 
 class PathRules:
-    """The candidates of one class of paths: those that the same rules' paths match.
+    """The candidates of one class of paths, which the paths of the same rules match.
 
-    ``find`` makes those of a method, a tier, and of operations or other requests; ``methods`` and ``tiers`` are those
-    that rules name.
+    ``find`` makes the candidates of a method, a tier, and of operations or other requests; ``methods`` and ``tiers``
+    are those that rules name.
     """
 
     __slots__ = ("_find", "_known", "_methods", "_tiers")
@@ -150,10 +151,11 @@ class PathRules:
         self._known: dict[tuple[str, str | None, bool], Candidates] = {}
 
     def of(self, method: str, tier: str | None, operation: bool) -> Candidates:
-        """Those of a request with this method, of a caller of this tier; ``operation``: it asks for a document."""
+        """The candidates of a request with this method, of a caller of this tier; ``operation``: whether it is a
+        GraphQL request."""
         found = self._known.get((method, tier, operation))
         if found is None:
-            # Methods and tiers that no rule names are all the same, so that no caller makes this grow.
+            # Methods and tiers that no rule names share one entry, so that no caller makes the table grow.
             method = method if method in self._methods else _OTHER
             tier = tier if tier in self._tiers else None
             found = self._known.get((method, tier, operation))
@@ -163,7 +165,7 @@ class PathRules:
 
 
 def joined(rules: frozenset[RuleInForce | None]) -> RuleInForce:
-    """What holds for a batch as a whole, whose operations have these rules: nothing that one of them does not allow."""
+    """The rule for a batch whose operations have these rules: it allows only what each of them allows."""
     known = sorted((rule for rule in rules if rule is not None), key=lambda rule: rule.name)
     times = [rule.timeout_seconds for rule in known if rule.timeout_seconds is not None]
     modes, counts = {rule.mode for rule in known}, {rule.count for rule in known}

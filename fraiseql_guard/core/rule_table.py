@@ -1,11 +1,11 @@
-"""Finds the rule of a request in two steps: by its head to a few candidates, then by what it asks for.
+"""Finds the rule of a request in two steps: its head leaves a few candidates, and its operation selects one.
 
-The candidates of a path, a method and a tier are found once and remembered. A table is made of the settings in force,
+The candidates of a path, a method and a tier are found once and remembered. A table is made from the settings in force,
 and belongs to one runtime.
 
-A rule has two forms. In full it loosens as well as tightens. A request that may only pretend to be meant (its path, or
-the names in its document, are of the client's choice) meets the strict form, which takes nothing from what holds
-without the rule: limits and times only become smaller, and the rate is paid beside the caller's own.
+A rule has two forms. The full form loosens as well as tightens. The strict form only tightens: limits and times only
+become smaller, and the rate is paid beside the caller's own. It holds for requests that may merely pretend to match, by
+a path or by names in a document that the client has chosen.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from fraiseql_guard.core.rules import ENFORCE, FAILURES, Rule, RuleMatch
 from fraiseql_guard.core.settings import Settings
 
 _UNLIMITED: Final = 2**53
-"""Stands for no limit."""
+"""Value of a document limit that limits nothing."""
 _MOST: Final = 1_024
-"""Classes of paths, lists of candidates, and combinations of rules in a batch that are remembered."""
+"""Most classes of paths, lists of candidates, and combinations of rules in a batch that are remembered."""
 
 
 class RuleTable:
-    """The rules of the settings in force. ``trusted``: names in documents are the operators' own choice."""
+    """The rules of the settings in force. Names in documents count in full where all documents are ``trusted``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -48,12 +48,12 @@ class RuleTable:
 
     @property
     def in_force(self) -> Iterable[RuleInForce]:
-        """Each rule, in both forms."""
+        """Every rule in its full and its strict form."""
         return (*self._full, *self._strict)
 
     @property
     def times(self) -> bool:
-        """Whether any rule sets a time for requests that are no operations."""
+        """Whether any rule sets a timeout for requests that are no GraphQL operations."""
         return any(rule.timeout is not None and not rule.match.needs_operation for rule in self._rules)
 
     @property
@@ -63,24 +63,25 @@ class RuleTable:
 
     @property
     def greatest_depth(self) -> int:
-        """The greatest depth that any rule lets pass, 0 if none says: what is deeper need not be parsed."""
+        """The greatest depth that any rule allows, 0 if no rule sets one. Deeper documents need not be parsed."""
         if any(rule.monitors for rule in self._full):
             return _UNLIMITED
         return max((rule.limits.get("max_query_depth", 0) for rule in self._full), default=0)
 
     def narrow(self, ctx: RequestContext) -> None:
-        """Note what the head of a request tells about its rule."""
+        """Set ``ctx.rules`` to the candidates that the request's head leaves, and ``ctx.rule`` as far as it is
+        decided."""
         place, identity = ctx.place, ctx.identity
         if place.rules is None:
             return
         candidates = place.rules.of(ctx.method, None if identity is None else identity.tier, ctx.operation)
         ctx.rules, ctx.rule = candidates, candidates.by_head
 
-    # --- what a path, a method and a tier bring ----------------------------------------------------------------------
+    # --- candidates of a path, a method and a tier -------------------------------------------------------------------
 
     def at(self, read: Iterable[str], plain: Iterable[str], graphql: str | None) -> PathRules:
-        """The rules of a path, by all its readings, and by those that every app shares. ``graphql``: the configured
-        path that covers it."""
+        """The rules of a path: ``read`` are all its readings, ``plain`` those that every app shares. ``graphql`` is the
+        configured GraphQL path that covers it; None without one."""
         read, plain = tuple(read), tuple(path for path in plain if _is_plain(path))
         key = tuple(
             (number, _any_matches(rule.match.paths, plain, graphql))
@@ -96,8 +97,8 @@ class RuleTable:
     def _candidates(
         self, rules: Sequence[tuple[int, bool]], method: str, tier: str | None, operation: bool
     ) -> Candidates:
-        """Those rules (by number, each with whether its path is certain) that fit, up to the first that needs no more
-        than the head."""
+        """The fitting ones among these rules, up to the first that the head alone decides. Each is a number, and
+        whether its path is certain."""
         fitting = [
             (number, certain)
             for number, certain in rules
@@ -115,7 +116,7 @@ class RuleTable:
                 break
             pretended = match.pretended and not self._trusted
             named.append(NamedRule(match, self._strict[number] if pretended else full, self._strict[number]))
-        # Tiers and methods with the same rules share what is found out about documents.
+        # Tiers and methods with the same rules share one Candidates, and with it the rules found for documents.
         found = self._made.get(tuple(key))
         if found is None:
             found = Candidates(named, otherwise, strict)
@@ -131,7 +132,7 @@ class RuleTable:
         return operation or not match.needs_operation
 
     def _strictly(self, rule: Rule) -> RuleInForce:
-        """The rule as far as it tightens."""
+        """The strict form of a rule."""
         settings = self._settings
         return RuleInForce(
             name=rule.name,
@@ -148,8 +149,7 @@ class RuleTable:
     # --- batches -----------------------------------------------------------------------------------------------------
 
     def joined(self, rules: Sequence[RuleInForce | None]) -> RuleInForce | None:
-        """What holds for a batch as a whole, whose operations have these rules: nothing that one of them does not
-        allow."""
+        """The rule for a batch whose operations have these rules: it allows only what each of them allows."""
         distinct = frozenset(rules)
         if len(distinct) == 1:
             return rules[0]
@@ -173,12 +173,13 @@ def _in_full(rule: Rule) -> RuleInForce:
 
 
 def _answering(methods: frozenset[str]) -> frozenset[str]:
-    """Apps answer HEAD with what they do for GET."""
+    """The methods that a rule for ``methods`` matches: HEAD as well where GET is one, since apps answer both alike."""
     return methods | {"HEAD"} if "GET" in methods else methods
 
 
 def _any_matches(patterns: Sequence[str], paths: Sequence[str], graphql: str | None) -> bool:
-    """Whether a path is one of a rule's; a rule without paths is for all. A GraphQL path covers all under it."""
+    """Whether any reading of a path matches a rule's patterns; a rule without paths matches all. A GraphQL path covers
+    all paths below it."""
     if not patterns:
         return True
     return any(_matches(pattern, path, graphql) for pattern in patterns for path in paths)
@@ -193,7 +194,7 @@ def _matches(pattern: str, path: str, graphql: str | None) -> bool:
 
 
 def _is_plain(path: str) -> bool:
-    """Whether all apps and routers read a path alike: it has nothing that some of them resolve."""
+    """Whether all apps and routers read a path alike: it has no segment that some of them resolve."""
     if "//" in path or "%" in path or "\\" in path or ";" in path:
         return False
     return {".", ".."}.isdisjoint(path.split("/"))

@@ -39,7 +39,7 @@ class Escalation:
     enforced: bool = True
 
     def __hash__(self) -> int:
-        return self._hash  # one of a few that live long, and looked up with every request
+        return self._hash  # a few policies live long, and each request looks one up
 
     @cached_property
     def _hash(self) -> int:

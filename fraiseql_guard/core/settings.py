@@ -58,7 +58,7 @@ __all__ = ["Mode", "Settings", "SettingsError"]
 
 
 class Mode(StrEnum):
-    """What happens with a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
+    """The mode of a protection: its refusals are answered, its refusals are only counted, or it is not mounted."""
 
     ENFORCE = "enforce"
     MONITOR = "monitor"
@@ -754,7 +754,8 @@ class Settings:
         return cls(**values, sources=sources)
 
     def override(self, *, source: str = "argument", **options: Any) -> Settings:
-        """The same settings with single ones replaced by ``source``; SettingsError as for :meth:`load`."""
+        """The settings with ``options`` in place of single values; ``source`` is noted as their origin. SettingsError
+        as for :meth:`load`."""
         values, sources = read_values(VARIABLES, options, {})
         given = {option for option, found in sources.items() if found == "argument"}
         return replace(
@@ -772,7 +773,8 @@ class Settings:
         return replace(self, **secrets)
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
-        """The settings that were chosen: those given as arguments, or all that are no defaults."""
+        """The settings that were chosen, by option: those given as arguments or, if not ``beyond_environment``, all
+        that are not defaults."""
         chosen = {"argument"} if beyond_environment else {"argument", "environment", "file"}
         return {option: getattr(self, option) for option, source in self.sources.items() if source in chosen}
 
@@ -782,7 +784,8 @@ class Settings:
         return Mode(own or self.mode)
 
     def escalation(self, policy: PolicyName) -> Escalation:
-        """The numbers of an automatic policy."""
+        """The escalation of an automatic policy: its offences, window and sanction. KeyError for the operator's
+        policy."""
         offences, window, sanction = _ESCALATION_OPTIONS[policy]
         return Escalation(
             policy,
@@ -814,8 +817,8 @@ class Settings:
 
     @property
     def host_worker_count(self) -> int:
-        """Those that share a ``/metrics`` page. On a Redis the setting counts the workers of all hosts: it says nothing
-        about this one."""
+        """Processes that share a ``/metrics`` page. With Redis the setting counts the workers of all hosts, and says
+        nothing about this host."""
         if self.workers is not None and self.redis_url is None:
             return self.workers
         concurrency = os.environ.get("WEB_CONCURRENCY", "")
@@ -844,7 +847,7 @@ INTROSPECTION: Final = frozenset({"__schema", "__type", "__typename"})
 """Root fields of an introspection (GraphQL specification, section 4.2)."""
 
 VARIABLES: Final[tuple[SettingVariable, ...]] = table_of(Settings)
-"""The table, in the order of the documentation."""
+"""The rows of all settings, in the order of the documentation."""
 
 CHANGEABLE: Final = frozenset(row.option for row in VARIABLES if row.changeable)
 """Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a
@@ -854,7 +857,7 @@ _NAMES: Final = {row.option: row.name for row in VARIABLES}
 
 
 def name_of(option: str) -> str:
-    """The environment variable of an option, for messages; KeyError for none of ours."""
+    """The environment variable of an option, for messages; KeyError for an unknown option."""
     return _NAMES[option]
 
 
@@ -885,5 +888,5 @@ POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
 
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Sentences about variables that look like ours and that are not read."""
+    """Warnings about FRAISEQL_* variables that no setting reads."""
     return unknown_variables(VARIABLES, {*FRAISEQL_VARIABLES, DATABASE_FILE_VARIABLE}, environ)

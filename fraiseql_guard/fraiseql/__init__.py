@@ -1,4 +1,4 @@
-"""All that is special to a FraiseQL 1.x host. FraiseQL is no dependency of the guard: importing this needs it."""
+"""Support for FraiseQL 1.x hosts. FraiseQL is no dependency of the guard: importing this package needs it."""
 
 from fraiseql_guard.core.extras import Extra, lacking
 

@@ -25,7 +25,7 @@ WORTHWHILE: Final = 1.25
 """A limit in force that is so many times too long is replaced."""
 
 KNOWN_SECONDS: Final = 60.0
-"""How long a session's own limit is taken for known."""
+"""How long a session's own limit is remembered."""
 
 is_setting: Final = re.compile(r"\s*set\b", re.IGNORECASE).match
 """Whether a statement is a SET: no limit is sent before it."""
@@ -37,7 +37,7 @@ _DURATION: Final = re.compile(rb"(\d+)(ms|s|min|h|d|)")
 _UNITS: Final[Mapping[bytes, float]] = {b"": 0.001, b"ms": 0.001, b"s": 1, b"min": 60, b"h": 3600, b"d": 86_400}
 _DONE: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 _NO_OPTIONS: Final = (None, None, None)
-"""Of a connection whose transactions psycopg begins with a plain BEGIN."""
+"""Transaction options (isolation, read only, deferrable) with which psycopg begins a transaction by a plain BEGIN."""
 
 
 def own_limit(setting: str) -> float | None:

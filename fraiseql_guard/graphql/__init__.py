@@ -1,4 +1,4 @@
-"""What a GraphQL request asks for, measured before the app sees it: bytes in, numbers or a refusal out."""
+"""Measures a GraphQL request before the app receives it: bytes in, numbers or a refusal out."""
 
 from fraiseql_guard.graphql.analyzer import RequestAnalysis
 from fraiseql_guard.graphql.reader import Reader

@@ -32,7 +32,7 @@ _MAX_ANALYSES: Final = 2048
 _BYTES_PER_ANALYSIS: Final = 2048
 _BYTES_PER_CHARACTER: Final = 60
 _BYTES_PER_DOCUMENT: Final = 4096
-"""What a remembered document takes, estimated on the safe side."""
+"""Memory of a remembered document besides its text, estimated on the safe side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ class Analyzer:
     def analyze(
         self, envelope: Envelope, *, by_get: bool, authenticated: bool, candidates: Candidates | None = None
     ) -> RequestAnalysis:
-        """What a request for one operation asks for, or why it is refused. Never raises. ``candidates``: the rules that
-        its head leaves."""
+        """Measure a request for one operation: its numbers, or its refusal, or both. Never raises. ``candidates`` are
+        the rules that its head leaves."""
         text = envelope.query
         if text is None:
             return RequestAnalysis(None, _NO_APQ)
@@ -153,8 +153,8 @@ class Analyzer:
         authenticated: bool,
         candidates: Candidates | None,
     ) -> RequestAnalysis:
-        """The same of a text that is not remembered. It is from now on, unless the request is refused: what was refused
-        pushes nothing out."""
+        """As :meth:`analyze`, for a text that is not remembered. It is remembered afterwards, unless the request is
+        refused: refused texts must not push others out."""
         document = self._read(text)
         if isinstance(document, Denial):
             return RequestAnalysis(None, document, hashes=(query_hash,))
@@ -181,12 +181,12 @@ class Analyzer:
         authenticated: bool,
         candidates: Candidates | None,
     ) -> RequestAnalysis:
-        """What a document asks for with the variables of a request. Equal outcomes are analyzed once."""
+        """Measure a document with the variables of a request. Equal outcomes are analyzed once."""
         variant = document.variant(envelope.variables)
         if isinstance(variant, Denial):
             return RequestAnalysis(None, variant, hashes=(query_hash,))
         outcome = variant.plan.outcome(envelope.variables)
-        # All that the verdict depends on besides settings and schema. The hash stands for the document's text.
+        # Everything that the analysis depends on besides settings and schema. The hash stands for the document's text.
         key = query_hash, variant.positions, outcome, envelope.operation_name, by_get, authenticated, candidates
         if outcome is not None and (known := self._analyses.get(key)):
             return known
@@ -221,7 +221,7 @@ class Analyzer:
         rule, checkers = None, self._checkers
         if candidates is not None and (rule := candidates.of(measured)) is not None:
             checkers = self._by_rule.get(rule, checkers)
-        # What no operation can answer is refused first, but keeps its numbers for the log.
+        # A request that no operation of the document fits is refused first, but keeps its numbers for the log.
         if (denial := _not_runnable(numbers.document, name, by_get=by_get)) is not None:
             return RequestAnalysis(measured, denial, hashes=hashes, rule=rule)
         denial = checkers.enforced.decide(numbers, authenticated=authenticated)

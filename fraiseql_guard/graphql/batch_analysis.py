@@ -1,4 +1,4 @@
-"""What a batch of operations asks for as a whole: costs add up, everything else is that of the worst operation."""
+"""Measures a batch of operations as a whole: costs add up, every other number is that of the worst operation."""
 
 from __future__ import annotations
 

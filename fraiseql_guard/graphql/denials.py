@@ -7,10 +7,10 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import Code, PolicyName
 
 UNPARSED_TOKENS = 10
-"""What a document that cannot be parsed costs of the rate limit."""
+"""Tokens of the rate limit that a document which cannot be parsed costs."""
 
 LONGEST_NAME = 100
-"""How many characters of a field's name a denial repeats."""
+"""Most characters of a field's name that a denial repeats."""
 
 FOREIGN = "The document holds definitions that cannot be executed."
 

@@ -67,13 +67,13 @@ class Reader:
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered: what documents and requests cost, and the texts that clients have registered."""
+        """Size of the caches of documents and requests, and of the texts that clients have registered."""
         parts = (self._analyzer, self._trusted, self._persisted, self._requests)
         return sum(part.size_bytes for part in parts if part is not None)
 
     @property
     def remembered_requests(self) -> int:
-        """How many whole requests are remembered."""
+        """Number of whole requests that are cached."""
         return 0 if self._requests is None else len(self._requests)
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -212,8 +212,8 @@ class Reader:
         authenticated: bool,
         candidates: Candidates | None,
     ) -> RequestAnalysis:
-        """What the persisted queries made of an envelope. Trusted documents are read without the static limits; where
-        they are required, no other passes."""
+        """Analyze an envelope as the persisted queries have resolved it (``found``). Trusted documents are read without
+        the static limits; where they are required, no other passes."""
         if isinstance(found, Denial):
             return RequestAnalysis(None, found, hashes=_hashes_of(envelope.query))
         analyzer = self._trusted if found.trusted and self._trusted else self._analyzer

@@ -24,7 +24,7 @@ the rules that the head leaves."""
 LONGEST: Final = 4096
 """Bytes of a request that is cached. Longer ones cost more to compare, and could fill the memory."""
 _BYTES_PER_REQUEST: Final = 1536
-"""What one takes besides its bytes, estimated on the safe side."""
+"""Memory of a cached request besides its bytes, estimated on the safe side."""
 _MOST_SEEN: Final = 4096
 _BYTES_PER_SEEN: Final = 100
 

@@ -1,1 +1,1 @@
-"""Who is asking: client addresses behind proxies, and users with a verified token."""
+"""Identifies callers: client addresses behind proxies, and users with verified credentials."""

@@ -33,7 +33,7 @@ _TEST_CLIENT: Final = "testclient"
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Where a request comes from.
+    """The source of a request, as the connection and trusted proxies tell it.
 
     ``address`` is exact and canonical (no port, brackets or zone; IPv4-mapped IPv6 is IPv4), or ``unknown``.
     ``shared``: it is a proxy of ours that is not declared, so all callers behind it look alike. ``private`` and
@@ -109,7 +109,7 @@ class AddressResolver:
 
     @property
     def remembered(self) -> tuple[int, int]:
-        """How many peers, and how many callers behind proxies, are remembered."""
+        """Number of peers, and of callers behind proxies, that are remembered."""
         return self._peers.count(), self._callers.count()
 
     def resolve(

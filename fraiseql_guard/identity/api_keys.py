@@ -85,7 +85,7 @@ class ApiKey:
 
 
 def subject_of(name: str, tenant: str | int | None = None) -> Subject:
-    """What limits and sanctions of an API key belong to, in the form of a token's (identity/claims.py)."""
+    """The subject of an API key, in the form of a token's (identity/claims.py)."""
     return Subject("user", json.dumps([API_KEY_ISSUER, tenant, name], separators=(",", ":")))
 
 

@@ -1,4 +1,4 @@
-"""What the claims of a token with a genuine signature must say (RFC 7519, section 4.1)."""
+"""Checks the claims of a token whose signature is genuine (RFC 7519, section 4.1)."""
 
 from __future__ import annotations
 

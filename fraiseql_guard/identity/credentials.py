@@ -1,5 +1,5 @@
-"""Finds what the head of a request shows of who sends it: a header of its own for API keys, a cookie, the query string
-of an upgrade, and Authorization, whose form all of them are given."""
+"""Finds the credentials in the head of a request: in Authorization, in the API keys' own header, in a cookie, or in the
+query string of an upgrade. All are given the form of Authorization."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COOKIE: Final = b"cookie"
 _JUDGED_BY: Final = frozenset(
     {b"content-type", b"forwarded", b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host", b"x-forwarded-proto"}
 )
-"""What tells whether a page of another site may have sent a cookie."""
+"""Headers that tell whether a page of another site may have sent a cookie."""
 _SAFELISTED: Final = frozenset({b"", b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"})
 """Media types that a page may send without a preflight (Fetch, section 2.2.2)."""
 _SIMPLE_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
@@ -28,13 +28,13 @@ _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 
 
 class Shown(NamedTuple):
-    """What a head shows."""
+    """The credentials that a head shows."""
 
     credentials: Sequence[str]
     ambiguous: bool = False
-    """Whether there are several that differ, so that the app might believe another one."""
+    """Whether several credentials differ, so that the app might believe another one."""
     ambient: bool = False
-    """Whether the browser has added all that there is by itself."""
+    """Whether the browser has added all credentials by itself."""
 
 
 class CredentialSources:
@@ -72,7 +72,7 @@ class CredentialSources:
         self.reads: Final = HeadReads(headers=self.headers | judged_by, credentials=self.headers)
 
     def of_request(self, ctx: RequestContext) -> Shown:
-        """What an HTTP request shows."""
+        """The credentials of an HTTP request."""
         lines = ctx.lines(AUTHORIZATION)
         if self.plain:
             return Shown(lines)
@@ -80,7 +80,7 @@ class CredentialSources:
         return _joined(lines, own, cookies) if own or cookies else Shown(lines)
 
     def of_upgrade(self, ctx: RequestContext) -> Shown:
-        """What the upgrade to a WebSocket shows, to which browsers can add no header."""
+        """The credentials of the upgrade to a WebSocket, to which browsers can add no header."""
         lines = tuple(dict.fromkeys(ctx.lines(AUTHORIZATION)))
         if self._parameter is not None:
             lines = tuple(dict.fromkeys((*lines, *query_tokens(ctx.query_string, self._parameter))))
@@ -139,7 +139,7 @@ class CredentialSources:
 
 
 def _joined(lines: Sequence[str], own: Sequence[str], cookies: Sequence[str]) -> Shown:
-    """All that is shown, once each. What comes in a header of its own decides how it is read."""
+    """All credentials, once each. One in the API keys' own header is always read as an API key."""
     by_text = {_text(line): line for line in (*cookies, *lines, *own)}
     by_text.pop("", None)
     found = tuple(by_text.values())

@@ -1,4 +1,4 @@
-"""Where keys come from on this machine: settings, the files that they name, and a JWK set in a file.
+"""Reads keys on this machine: from settings, the files that they name, and a JWK set in a file.
 
 A source that is exchanged for something unusable keeps its last good keys, and tells its observer: a half-finished
 deployment must not lock all users out.

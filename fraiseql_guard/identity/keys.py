@@ -93,7 +93,8 @@ class KeyRing:
         return {name: age for name, age in ages.items() if age is not None}
 
     def fingerprints(self) -> dict[str, str]:
-        """Of every key by its slot: the option that holds it, with the kid or number for keys of a set."""
+        """A fingerprint of each key, by its slot: the option that holds it, with the kid or number for keys of a
+        set."""
         self.keys()
         found: dict[str, str] = {}
         for option, source in self._slots.items():

@@ -1,4 +1,4 @@
-"""Where a page comes from that sends a request, and whether that is where it sends it to."""
+"""Reads the origin of the page that sends a request, and tells whether it is the origin that the request goes to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class PageOrigin:
-    """Where a page comes from (RFC 6454, section 4)."""
+    """The origin of a page: scheme, host and port (RFC 6454, section 4)."""
 
     scheme: str
     host: str

@@ -124,7 +124,7 @@ class TokenVerifier:
 
     @property
     def size_bytes(self) -> int:
-        """What the remembered tokens take, estimated by their number."""
+        """Size of the remembered tokens, estimated by their number."""
         return len(self._memory) * _BYTES_PER_TOKEN + len(self._good) * _BYTES_PER_GOOD
 
     def forget(self) -> None:
@@ -137,7 +137,8 @@ class TokenVerifier:
         self._ring.observe(observer)
 
     def fingerprints(self) -> dict[str, str]:
-        """Of every key in force by its slot (the option that holds it): tells keys apart and gives none away."""
+        """A fingerprint of each key in force, by its slot (the option that holds it). It tells keys apart and reveals
+        none."""
         return self._ring.fingerprints()
 
     def set_ages(self) -> dict[str, float]:

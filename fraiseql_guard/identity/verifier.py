@@ -1,4 +1,4 @@
-"""What verifies credentials, whatever they are: tokens, API keys, or both."""
+"""Verifies credentials of every kind: tokens, API keys, or both."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Verifier(Protocol):
         ...
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the keys in force by their slot: tells keys apart and gives none away."""
+        """A fingerprint of each key in force, by its slot (the option that holds it). It tells keys apart and reveals
+        none."""
         ...
 
     def set_ages(self) -> dict[str, float]:
@@ -118,7 +119,7 @@ class CredentialVerifier:
             self._tokens.observe(observer)
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the keys in force by their slot."""
+        """A fingerprint of each key in force, by its slot."""
         return {**({} if self._tokens is None else self._tokens.fingerprints()), **self._api_keys.fingerprints()}
 
     def set_ages(self) -> dict[str, float]:

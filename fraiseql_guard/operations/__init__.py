@@ -1,1 +1,1 @@
-"""What an operator sees and does: the interface, its HTTP API and console, the fleet, runbooks, the log read back."""
+"""Operation of the guard: the operator's interface, its HTTP API and console, the fleet, runbooks, analysis of logs."""

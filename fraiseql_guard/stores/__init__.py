@@ -1,4 +1,4 @@
-"""Where rate limits, offences and sanctions live: in Redis for all workers, or in the memory of one process.
+"""Keeps rate limits, offences and sanctions: in Redis for all workers, or in the memory of one process.
 
 One protocol (protocol.py) with a sub-store for each kind of thing that is kept, two implementations (memory.py; redis/
 with its lua/), one conformance suite. In front of Redis stand a breaker (breaker.py) with a failure policy for each

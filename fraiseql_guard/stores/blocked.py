@@ -18,7 +18,7 @@ from fraiseql_guard.core.lru import Lru
 
 VERIFICATIONS_A_SECOND: Final = 10.0
 _LONGEST_SECONDS: Final = 1.0
-"""A block is remembered so long after the store has told of it last: one that is lifted needs no message."""
+"""How long a block is remembered after the store's last answer about it, so that lifting one needs no message."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,5 @@
-"""Gives a store up that fails, so that no request waits for it, and finds out when it answers again."""
+"""Stops asking a store that fails, so that no request waits for it, and probes until it answers again (circuit
+breaker)."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ T = TypeVar("T")
 FAILURES_TO_OPEN: Final = 5
 """Failures in a row that open the breaker."""
 PROBE_SECONDS: Final = 0.5
-"""Pause between two probes of a store that was given up."""
+"""Pause between two probes while the breaker is open."""
 
 
 class Breaker:
@@ -36,7 +37,7 @@ class Breaker:
         self._clock = clock
         self._probe_seconds = probe_seconds
         self.open_since: float | None = None
-        """When the store was given up, by the clock; None while it is asked."""
+        """When the breaker opened, by the clock; None while it is closed."""
         self.failures = 0
         """Failures in a row: each answer sets it to zero."""
         self._probing = LoopTask(self._probe)
@@ -46,7 +47,7 @@ class Breaker:
         """Stop probing in the running event loop."""
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The store's answer to a call; StoreError if it fails, at once while the store is given up."""
+        """The store's answer to a call; StoreError if it fails, at once while the breaker is open."""
         if self.open_since is not None:
             self.probe_soon()
             raise StoreError("connection", "the store was given up for now; nothing was applied")

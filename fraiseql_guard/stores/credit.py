@@ -32,8 +32,8 @@ def place_of(store: Store, settings: Settings) -> Hashable:
 
 
 class Drawn:
-    """A bill of which guards further outside have paid a part. ``charges`` is the part that is left to pay;
-    ``covered`` are the buckets, as last seen, that need pay nothing more."""
+    """A bill of which outer guards have paid a part. ``charges`` are left to pay; ``covered`` are the buckets, as last
+    seen, that are paid in full."""
 
     __slots__ = ("_counted_on", "_ctx", "charges", "covered")
 
@@ -47,14 +47,14 @@ class Drawn:
         self.covered = tuple(self._state(ctx.payers, covered))
 
     def keep(self, ctx: RequestContext, buckets: Sequence[Bucket]) -> None:
-        """The rest was paid as well: guards further inside may count on all of it."""
+        """Note that ``charges`` were paid: inner guards may count on the whole bill."""
         credit = _taken(ctx, buckets)
         for _, key, tokens in self._counted_on:
             credit[key] = credit.get(key, 0) + tokens
         ctx.credit = credit
 
     def give_back(self) -> None:
-        """The rest was not paid: another guard may count on what was taken outside."""
+        """Note that ``charges`` were not paid: another guard may count on what outer guards have taken."""
         for credit, key, tokens in self._counted_on:
             credit[key] = credit.get(key, 0) + tokens
         self._counted_on = []
@@ -111,7 +111,7 @@ class Drawn:
 
 
 def _credit_of(ctx: RequestContext) -> _Credit:
-    """What a guard has taken for its request, as far as no other has counted on it."""
+    """The tokens that a guard has taken for its request and that no other guard has counted on yet."""
     # Computed with the first inner guard that asks.
     if ctx.credit is None:
         ctx.credit = {} if ctx.unpaid else _taken(ctx, ctx.buckets)

@@ -23,21 +23,21 @@ S = TypeVar("S")
 
 
 class OnFailure(Enum):
-    """What a method of a sub-store does when the store does not answer."""
+    """The failure policies of sub-stores' methods, for when the store does not answer."""
 
     RAISE = auto()
-    """Apply it or fail: StoreError says that nothing was applied, at once while the store is given up."""
+    """Raise StoreError, which means that nothing was applied; at once while the breaker is open."""
     RAISE_BETWEEN_BATCHES = auto()
-    """The same before each batch that an asynchronous iterator gives."""
+    """As RAISE, before each batch of an asynchronous iterator."""
     GO_ON = auto()
-    """Do it as far as this worker can: the failure is reported, and what the store still knows expires by itself."""
+    """Apply it in this worker alone, and report the failure; the store's entry expires by itself."""
     NEVER_ASKS = auto()
     """Answer from what this worker knows, whether the store answers or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How one method is carried through a failure, and what this worker does beside.
+    """The failure policy of one method, and the worker's own part in it.
 
     ``local`` is called with the store's answer and the method's arguments after the store has applied it; NEVER_ASKS
     calls it with the arguments alone, and gives its answer.
@@ -158,7 +158,7 @@ class FailoverStore:
             return await self._share.adjust(adjustment) if looks and self._policy == "local" else ()
 
     async def known_sanctions(self) -> Sequence[Sanction]:
-        """Those that this process has met or imposed, without asking the store; none while everything is admitted."""
+        """Sanctions that this process has met or imposed, without asking the store; none under the policy ``open``."""
         return () if self._policy == "open" and self.breaker_open else await self._share.known_sanctions()
 
     async def ping(self) -> None:
@@ -170,8 +170,8 @@ class FailoverStore:
         return await self._primary.check()
 
     async def reset(self) -> None:
-        """Forget what callers have brought about, in the store and here (Store.reset). StoreError if it does not
-        answer."""
+        """Forget what callers have done, in the store and in this process (Store.reset). StoreError if the store does
+        not answer."""
         await self._primary.reset()
         await self._share.reset()
 

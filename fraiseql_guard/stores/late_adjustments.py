@@ -21,7 +21,7 @@ _LAST_SECONDS: Final = 1.0
 """Longest that the end of a process waits for them."""
 
 _Place = tuple[Subject, bool]
-"""Whose buckets, and whether they are this process's own (Adjustment.alone)."""
+"""The subject of the buckets, and whether they are this process's own (Adjustment.alone)."""
 
 
 class _Joined:
@@ -42,8 +42,8 @@ class _Joined:
 
 
 class LateAdjustments:
-    """Those of a process. ``on_made`` is told why requests were adjusted and how many, or how many were lost;
-    ``on_fault`` of what broke."""
+    """The waiting adjustments of a process. ``on_made`` is given a reason and the number of requests adjusted for it,
+    or lost; ``on_fault`` is given exceptions."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class LateAdjustments:
         self._sending = LoopTask(self._send_all)
 
     def put(self, adjustment: Adjustment, reason: AdjustmentReason) -> None:
-        """Have it made soon. Those of one caller are joined meanwhile."""
+        """Have an adjustment made soon. Adjustments of one caller are joined meanwhile."""
         pending, place = self._pending.here(), (adjustment.subject, adjustment.alone)
         joined = pending.get(place)
         if joined is None:
@@ -88,7 +88,7 @@ class LateAdjustments:
             self._on_made(reason if made else AdjustmentReason.LOST, count)
 
     async def aclose(self) -> None:
-        """Make what is left, in a second at most."""
+        """Make the adjustments that still wait, in a second at most."""
         if self._sending.running or self._pending.here():
             await asyncio.wait([self._sending.ensure_running()], timeout=_LAST_SECONDS)
         await self._sending.aclose()

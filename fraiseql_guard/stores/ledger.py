@@ -1,4 +1,4 @@
-"""What a request has paid to which buckets, less what it got back: none gets back more than it has paid."""
+"""Records what a request has paid to which buckets, so that no request gets back more than it has paid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from fraiseql_guard.stores.protocol import Adjustment
 
 @dataclass(slots=True)
 class _Paid:
-    """What was paid to one bucket, and not given back. ``later``: not at admission, but as the app asked for more."""
+    """Tokens paid to one bucket, less those given back. ``later``: paid for the app's further charges, not at
+    admission."""
 
     subject: Subject
     charge: Charge
@@ -24,7 +25,7 @@ class _Paid:
 
 
 class Ledger:
-    """The payments of one request. What it says was given back is given back by :attr:`Adjustment`."""
+    """The payments of one request."""
 
     __slots__ = ("_paid",)
 
@@ -37,14 +38,14 @@ class Ledger:
 
     @classmethod
     def of(cls, ctx: RequestContext) -> Ledger:
-        """That of a request that was let pass; begun with what it has paid at its admission."""
+        """The ledger of a request that was let pass; begun with its payments at admission."""
         ledger: Ledger | None = ctx.ledger
         if ledger is None:
             ledger = ctx.ledger = cls(ctx)
         return ledger
 
     def add(self, ctx: RequestContext, buckets: Sequence[Bucket], *, alone: bool) -> None:
-        """It has paid more, as the app asked for."""
+        """Note payments for charges of the app."""
         for bucket in buckets:
             charge = bucket.charge
             self._paid.append(_Paid(subject_of(ctx, charge), charge, alone, charge.tokens, later=True))
@@ -52,10 +53,11 @@ class Ledger:
     def give_back(
         self, which: Callable[[Charge], bool], most: int | None = None, *, admission_only: bool = False
     ) -> tuple[Adjustment, ...]:
-        """What gives back up to ``most`` tokens of each bucket of a kind, or all that was paid; () for nothing.
+        """The adjustments that give back up to ``most`` tokens of each matching bucket, or all that was paid; () for
+        nothing.
 
-        From now on it counts as given back, whatever becomes of the adjustments. ``admission_only``: what the app has
-        taken itself stays paid.
+        The tokens count as given back from now on, whatever becomes of the adjustments. ``admission_only``: charges of
+        the app stay paid.
         """
         left: dict[tuple[Subject, str], int] = {}
         parts: list[tuple[_Paid, int]] = []
@@ -74,7 +76,8 @@ class Ledger:
         return tuple(_joined(parts))
 
     def estimate(self, which: Callable[[Charge], bool]) -> Iterator[tuple[Subject, Charge, bool]]:
-        """The buckets of a kind that were paid at admission: whose, the charge, whether to this process alone."""
+        """The matching buckets that were paid at admission: the subject, the charge, whether paid to this process
+        alone."""
         return (
             (paid.subject, paid.charge, paid.alone)
             for paid in self._paid
@@ -83,7 +86,7 @@ class Ledger:
 
 
 def subject_of(ctx: RequestContext, charge: Charge) -> Subject:
-    """Whose bucket a charge of a request takes from."""
+    """The subject whose bucket a charge of a request takes from."""
     return ctx.subject if charge.own else ctx.limit_subject
 
 

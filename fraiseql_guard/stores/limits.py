@@ -52,13 +52,13 @@ class LimitStore(Protocol):
         ...
 
     async def count(self) -> int:
-        """How many overrides of limits are in force, without listing them."""
+        """Number of overrides of limits in force, without listing them."""
         ...
 
 
 def effective_charges(charges: Sequence[Charge], rate: Rate, burst: int) -> tuple[Charge, ...]:
-    """What an override makes of the charges of a request: one for each of its windows, which costs what the first did,
-    and the fixed ones. What the subject pays beside its key is dropped: an operator has vouched for the key."""
+    """The charges of a request under an override: one for each of the override's windows, with the tokens of the first
+    charge, and the fixed ones. Charges beside the subject's key are dropped: an operator has vouched for the key."""
     # Fixed charges come last, and stay.
     replaced = [charge for charge in charges if not charge.fixed]
     fixed = tuple(charge for charge in charges if charge.fixed and not (replaced and charge.own))
@@ -67,7 +67,7 @@ def effective_charges(charges: Sequence[Charge], rate: Rate, burst: int) -> tupl
 
 @lru_cache(maxsize=256)
 def override_charges(rate: Rate, burst: int, tokens: int = 1) -> tuple[Charge, ...]:
-    """What an override of a subject's limits charges, the shortest window first."""
+    """The charges of an override of a subject's limits, the shortest window first."""
     return tuple([replace(charge, tokens=tokens) for charge in charges_of(rate, OVERRIDE, Burst(burst))])
 
 
@@ -101,7 +101,8 @@ class MemoryLimits:
         """How many subjects have, or had, an override that is still kept."""
 
     def charges(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[Sequence[Charge], float | None]:
-        """What is really charged, and how long the override that says so is still in force (None without one)."""
+        """The charges in force, and the seconds left of the override that makes them; the given charges and None
+        without one."""
         held = self._limits.get(subject.key) if charges else None
         if held is None or held.until <= now or all(charge.fixed for charge in charges):
             return charges, None

@@ -1,4 +1,4 @@
-"""What one worker decides with while the store does not answer."""
+"""Decides requests in one worker while the store does not answer."""
 
 from __future__ import annotations
 

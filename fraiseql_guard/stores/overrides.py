@@ -21,7 +21,7 @@ LONGEST_SECONDS: Final = 365 * 86_400.0
 
 
 class OverrideKind(StrEnum):
-    """What an override is about."""
+    """The kinds of overrides, with the meaning of their keys and values."""
 
     BLOCK = "block"  # key: an address or a network
     ALLOW = "allow"  # key: an address or a network
@@ -40,10 +40,10 @@ CLEAR_CACHES: Final = "clear_caches"
 CLOSE_SOCKETS: Final = "close_sockets"
 DRAIN_SOCKETS: Final = "drain_sockets"
 COMMANDS: Final = frozenset({GC, CLEAR_CACHES, CLOSE_SOCKETS, DRAIN_SOCKETS})
-"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals; end
-the live connections that ``value`` names; end all of them by and by."""
+"""Commands that every process carries out once: collect garbage; clear the caches of documents, tokens and refusals;
+end the live connections that ``value`` names; end all of them by and by."""
 COMMAND_SECONDS: Final = 30.0
-"""How long a command holds: a process that does not see it in this time does not do it."""
+"""How long a command holds: a process that does not see it in this time does not carry it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +96,13 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a process with live connections has read: ``changed`` overrides if they have changed, and recent
+    """The answer to a poll by a process with live connections: the overrides if they have ``changed``, and recent
     sanctions."""
 
     changed: Overrides | None
     sanctioned: tuple[RecentSanction, ...]
     at: int
-    """What the next look is to begin at."""
+    """The ``since`` of the next look."""
 
 
 class OverrideStore(Protocol):
@@ -113,9 +113,9 @@ class OverrideStore(Protocol):
         ...
 
     async def look(self, known_version: int, since: int) -> Look:
-        """The same, and in the same exchange the sanctions that were imposed after the look that gave ``since`` as its
-        ``at``; where it is negative, those of so many millionths of a second. Older ones than RECENT_SECONDS are not
-        among them."""
+        """As :meth:`read`, and in the same exchange the sanctions that were imposed after the look whose ``at`` is
+        ``since``; a negative ``since`` asks for those of so many millionths of a second. None is older than
+        RECENT_SECONDS."""
         ...
 
     async def put(self, override: Override) -> None:

@@ -1,4 +1,5 @@
-"""What a store can do. Two implementations (memory, Redis) pass one conformance suite."""
+"""The interface of stores, and the values that it exchanges. Two implementations (memory, Redis) pass one conformance
+suite."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from fraiseql_guard.stores.sanctions import SanctionStore
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 SANCTIONED_NETWORKS: Final = 8
-"""So many automatically sanctioned networks of one group bring the group itself a sanction."""
+"""Number of automatically sanctioned networks of one group that brings the group itself a sanction."""
 REPEAT_SECONDS: Final = 86_400
 """A sanction that is imposed again within this time of the last one lasts twice as long."""
 LONGEST_REPEAT_SECONDS: Final = 3_600
@@ -31,7 +32,8 @@ ABUSE_INTERVAL_SECONDS: Final = 1.0
 
 @dataclass(slots=True)  # made with every request, as a Bucket is
 class AdmitRequest:
-    """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
+    """The whole request to the store for one HTTP request or operation: one exchange about one subject, settled all or
+    none.
 
     Where the deployment counts by another key than the subject, ``limit_subject`` has the buckets of all charges that
     are not the subject's own (Charge.own), and the override of limits; sanctions and offences are the subject's. On a
@@ -57,7 +59,7 @@ class AdmitRequest:
     abuse: Escalation | None = None
     offence: Escalation | None = None
     offences: int = 1
-    """How many offences the request's own ``offence`` counts as."""
+    """Number of offences that the request's own ``offence`` counts as."""
     exempt: frozenset[PolicyName] = frozenset()
     """Policies whose sanctions do not bind this request; the operator's bind always."""
     refused_before: int = 0
@@ -66,23 +68,23 @@ class AdmitRequest:
     patience_seconds: float = 0.0
     """A refusal that ends within this time is no abuse: the request waits for its turn, and asks again."""
     call: Any = field(default=None, repr=False, compare=False)
-    """What the store makes of it, kept for a request that is made again."""
+    """The store's packed form of this value, kept for when the same value is used again."""
     limit_subject: Subject | None = None
-    """Whose buckets pay; None: the subject's."""
+    """The subject whose buckets pay; None: ``subject``."""
 
     @property
     def pays(self) -> Subject:
-        """Whose buckets pay for all charges but the subject's own."""
+        """The subject whose buckets pay for all charges but those marked ``own``."""
         return self.limit_subject or self.subject
 
     def awaits(self, buckets: Sequence[Bucket]) -> bool:
-        """Whether it waits until none of these buckets, which have refused it, is short."""
+        """Whether the request waits until none of these buckets, which have refused it, is short."""
         return max(bucket.retry_after_seconds for bucket in buckets) <= self.patience_seconds
 
 
 @dataclass(slots=True)  # made with many requests
 class Adjustment:
-    """What changes in buckets after their request was admitted, because it turned out then.
+    """A change of buckets after their request was admitted, for what turned out then.
 
     Charges with negative tokens give back, at most until the bucket is full; with positive ones they take, at most
     until it is empty; with none the bucket is only looked at. No override replaces them, no sanction ends them, and
@@ -122,21 +124,22 @@ class AdmitResult:
     imposed: Imposed | None = None
     unavailable: bool = False
     override_seconds: float | None = None
-    """How long an override of the subject's limits, which decided here, is still in force."""
+    """Seconds for which the override of the subject's limits, which decided here, is still in force; None without
+    one."""
     alone: bool = False
     """Whether this process has decided by itself, from buckets of its own: the store did not answer."""
 
 
 class Store(Protocol):
-    """Where rate limits, offences and sanctions live: :meth:`admit`, which each request asks, and one sub-store for
-    each kind of thing that is kept.
+    """Keeps rate limits, offences and sanctions: :meth:`admit` decides each request, and each other kind of entry has a
+    sub-store.
 
-    Every method may raise StoreError, except those of a failover store that it says otherwise of (failover.py).
+    Every method may raise StoreError, unless FailoverStore says otherwise of its own (failover.py).
     """
 
     @property
     def sanctions(self) -> SanctionStore:
-        """Who may not come in for now."""
+        """The sanctions in force."""
         ...
 
     @property
@@ -146,7 +149,7 @@ class Store(Protocol):
 
     @property
     def overrides(self) -> OverrideStore:
-        """What an operator has said to all processes."""
+        """The control set: the operators' orders to all processes."""
         ...
 
     @property
@@ -161,12 +164,12 @@ class Store(Protocol):
 
     @property
     def refused_documents(self) -> RefusedDocumentStore:
-        """Which callers were refused for which documents."""
+        """The callers that were refused, by document."""
         ...
 
     @property
     def lift_jobs(self) -> LiftJobStore:
-        """The lifting of all sanctions of an origin."""
+        """The jobs that lift all sanctions of an origin."""
         ...
 
     @property
@@ -177,7 +180,7 @@ class Store(Protocol):
 
     @property
     def unreadable(self) -> UnreadableEntries:
-        """What of the store's entries this process left out, because none of ours wrote it."""
+        """The store's entries that this process ignores, because the guard did not write them."""
         ...
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
@@ -185,7 +188,8 @@ class Store(Protocol):
         ...
 
     async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
-        """Change buckets in one exchange; how they are now. A bucket that is only looked at is not written."""
+        """Change buckets in one exchange; returns them as they are then. A bucket that is only looked at is not
+        written."""
         ...
 
     async def ping(self) -> None:
@@ -193,15 +197,15 @@ class Store(Protocol):
         ...
 
     async def check(self) -> list[str]:
-        """Sentences about what deserves an operator's look (a store that evicts, is too old, does not answer).
+        """Warnings for operators about the store (it evicts, is too old, does not answer); empty if all is well.
 
         Takes seconds if the store does; never raises StoreError.
         """
         ...
 
     async def reset(self) -> None:
-        """Forget what callers have brought about: buckets, offences, earlier and automatic sanctions. What operators
-        have said stays. For tests: on Redis it walks all keys."""
+        """Forget what callers have done: buckets, offences, earlier and automatic sanctions. Operators' orders stay.
+        For tests: on Redis it walks all keys."""
         ...
 
     async def aclose(self) -> None:
@@ -224,7 +228,7 @@ class StoreError(Exception):
 
 
 class Observer(Protocol):
-    """Told by stores what happens to them, so that they need not know metrics or logs."""
+    """Is told by a store of its failures, so that stores need not know metrics or logs."""
 
     def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
         """An exchange failed."""
@@ -235,7 +239,7 @@ class Observer(Protocol):
         ...
 
     def store_unreadable(self, family: KeyFamily, detail: str, first: bool) -> None:
-        """An entry that none of ours wrote was left out, the first of its family or a further one."""
+        """An entry that the guard did not write was ignored; ``first``: the first one of its family."""
         ...
 
     def store_recovered(self, outage_seconds: float) -> None:

@@ -29,12 +29,12 @@ class RecentSanction:
 
     @classmethod
     def of(cls, sanction: Sanction) -> RecentSanction | None:
-        """That of a sanction; None for a lockout, which ends no connection."""
+        """The mark of a sanction; None for a lockout, which ends no connection."""
         subject = sanction.subject
         return None if subject.kind == "login" else cls(sanction.policy, subject.tag, subject.member)
 
     def written(self) -> str:
-        """As the store keeps it."""
+        """The text in which the store keeps it."""
         return f"{self.policy.value} {self.tag} {self.member}"
 
 
@@ -45,9 +45,9 @@ def read_recent(mark: bytes) -> RecentSanction:
 
 
 class MemoryRecentSanctions:
-    """Those of one process. ``clock`` counts seconds.
+    """The recent sanctions of one process. ``clock`` counts seconds.
 
-    ``at`` numbers them, since a clock may stand still between two of them.
+    ``at`` is the number of the last one, since a clock may stand still between two sanctions.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -36,7 +36,7 @@ class _Refused:
 
 @dataclass(slots=True)
 class RefusedCaller:
-    """What is remembered of a subject: its refusals by bucket, and how many requests they refused since."""
+    """The remembered refusals of a subject by bucket, and the number of requests refused from memory since."""
 
     buckets: dict[str, _Refused] = field(default_factory=dict)
     count: int = 0
@@ -101,13 +101,14 @@ class Refusals:
         return longest
 
     def held(self, subject: Subject, charge: Charge, pays: Subject | None = None) -> tuple[RefusedCaller, float] | None:
-        """Where refusals of this subject are counted (``count``), and until when this charge is refused from memory."""
+        """The entry that counts refusals of this subject (``count``), and until when this charge is refused from
+        memory."""
         holder = self._callers.get((subject if pays is None or charge.own else pays).key)
         refused = holder.buckets.get(charge.key) if holder is not None else None
         return None if refused is None else (self._counted(subject), refused.until)
 
     def _counted(self, subject: Subject) -> RefusedCaller:
-        """Where the refusals of a subject are counted."""
+        """The entry that counts the refusals of a subject; made if there is none."""
         caller = self._callers.get(subject.key)
         if caller is None:
             caller = RefusedCaller()
@@ -116,7 +117,7 @@ class Refusals:
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered, estimated by the number of callers."""
+        """Size of the memory, estimated by the number of callers."""
         return len(self._callers) * _BYTES_PER_CALLER
 
     def forget(self) -> None:

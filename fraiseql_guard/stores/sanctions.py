@@ -1,4 +1,4 @@
-"""Who may not come in for now: the sub-store of sanctions."""
+"""The sub-store of sanctions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.sanction_pages import Page
 
 Sanctioned = tuple[Subject, PolicyName]
-"""Who is sanctioned, and by which policy."""
+"""A sanctioned subject, and the policy of its sanction."""
 
 
 class SanctionStore(Protocol):
@@ -65,11 +65,12 @@ class SanctionStore(Protocol):
         ...
 
     async def count(self) -> int:
-        """How many sanctions are in force, without listing them."""
+        """Number of sanctions in force, without listing them."""
         ...
 
     def batches(self) -> AsyncIterator[Sequence[Sanctioned]]:
-        """Who is sanctioned, in batches and in no order, some of them twice; the event loop turns between two batches.
+        """The sanctioned subjects, in batches and in no order, some of them twice; the event loop turns between two
+        batches.
 
         A sanction that is in force all the time is not missed; one that ends meanwhile may be among them.
         """

@@ -30,7 +30,7 @@ class GuardProbe:
         await self.guard(scope, receive, send)
 
     def flush(self) -> None:
-        """Everything deferred is counted, and every line written."""
+        """Write all deferred metrics and log lines now."""
         self.guard.flush()
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
@@ -45,12 +45,12 @@ class GuardProbe:
         return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
 
     def exposition(self) -> str:
-        """What Prometheus would be shown."""
+        """The text that Prometheus would scrape."""
         text: str = self.guard.recorder.metrics.render().decode()
         return text
 
     def metrics(self) -> Samples:
-        """The same, parsed: the samples by name, each with its labels."""
+        """The parsed :attr:`exposition`: the samples by name, each with its labels."""
         return samples_of(self.exposition())
 
     def metric(self, name: str, **labels: str) -> float:

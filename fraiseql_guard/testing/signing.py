@@ -35,7 +35,7 @@ def sign(claims: Mapping[str, Any], key: str, *, algorithm: str | None = None, k
 
 
 def _family_of(material: SigningKey) -> str:
-    """Of an elliptic key its curve, else its type."""
+    """The curve of an elliptic key, else the key's type."""
     return str(material.get("crv") or material.key_type)
 
 

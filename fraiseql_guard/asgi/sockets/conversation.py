@@ -1,7 +1,7 @@
-"""Leads all that is said over a GraphQL WebSocket, from the moment its upgrade was decided to its end.
+"""Handles one GraphQL WebSocket, from the decision about its upgrade to its end.
 
-What a client says is decided about in the app's own ``receive``, message by message, so that the tasks that an app
-starts for an operation inherit the operation's context. What an app says is followed in its ``send``.
+The client's messages are checked one by one inside the app's ``receive``, so that tasks which the app starts for an
+operation inherit the operation's context. The app's messages are followed in its ``send``.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ __all__ = ["Conversation", "RuntimeHolder"]
 
 
 class Conversation:
-    """One socket whose upgrade was let pass. The app's answer to the upgrade goes through here, too.
+    """One socket whose upgrade was let pass; it also passes on the app's answer to the upgrade.
 
-    The app works on it within ``async with``. ``scope`` names the dialect alone as its subprotocol; ``receive`` still
-    has the ``websocket.connect``.
+    Call :meth:`serve` within ``async with``. ``scope`` offers the dialect as the only subprotocol; ``receive`` has
+    still to return the ``websocket.connect``.
     """
 
     __slots__ = ("_app", "_inbound", "_inbox", "_initialization", "_link", "_operations", "_outbound", "_pulse",
@@ -73,7 +73,7 @@ class Conversation:
         return self
 
     def serve(self) -> Awaitable[None]:
-        """The app's work on the socket: awaited within ``async with``."""
+        """Run the app on the socket. Awaited within ``async with``."""
         return self._app(self._link.scope, self._inbound.receive, self._send)
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
@@ -86,7 +86,7 @@ class Conversation:
             try:
                 await link.closed()
                 if link.opened_at is not None and link.phase is Phase.OVER:
-                    # A server may wait with the end of a closed connection until what the client has sent was taken.
+                    # A server may not end a closed connection before the client's messages were read.
                     await asyncio.wait([self._reader], timeout=STEP_SECONDS)
             finally:
                 self._reader.cancel()
@@ -96,7 +96,7 @@ class Conversation:
     # --- what the app says -------------------------------------------------------------------------------------------
 
     async def _send(self, message: Message) -> None:
-        """A message of the app (ASGI)."""
+        """The app's ``send``: follow a message, and pass it on to the client."""
         link, kind = self._link, message["type"]
         if link.phase is Phase.OVER:
             if kind == "websocket.send":
@@ -131,7 +131,7 @@ class Conversation:
 
     @property
     def _recorded(self) -> bool:
-        """Whether no guard further outside records it in the same metrics."""
+        """Whether this guard records the socket: no outer guard records it in the same metrics."""
         return "answer" not in self.ctx.told_outside
 
     # --- the end -----------------------------------------------------------------------------------------------------
@@ -141,19 +141,19 @@ class Conversation:
         self._link.end(ending)
 
     def advanced(self) -> None:
-        """The socket has come a step further (LinkObserver)."""
+        """The socket has reached another phase (LinkObserver)."""
         self._pulse.advanced()
         self._inbox.wake()
 
     def over(self, message: Message) -> None:
-        """The client is gone. The app hears of it, once nothing that is to be carried through is at work
+        """The client cannot be reached any more. The app receives ``message`` once no mutation is at work
         (LinkObserver)."""
         self._pulse.stop()
         self._inbox.discard()
         self._stops.client_gone(message)
 
     def _finish(self) -> None:
-        """All that the socket has held is given back, once."""
+        """Give back everything that the socket holds, and record its life."""
         link, runtime = self._link, self._link.runtime
         self._served.forget()
         self._pulse.stop()
@@ -179,11 +179,11 @@ class Conversation:
 
     @property
     def credentials(self) -> Sequence[str]:
-        """What its identity was verified by (LiveConnection)."""
+        """The credentials by which its user was verified (LiveConnection)."""
         return self.ctx.credentials
 
     def facts(self) -> LiveFacts:
-        """What an operator sees of it (LiveConnection)."""
+        """The facts that operators see of the socket (LiveConnection)."""
         ctx, operations = self.ctx, self._operations
         return LiveFacts(
             id=ctx.request_id,

@@ -1,4 +1,4 @@
-"""What a client says over a GraphQL WebSocket: decided about, message by message, before the app receives it."""
+"""Checks the messages of a GraphQL WebSocket's client, one by one, before the app receives them."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class Inbound:
         self._bounds = MessageBounds(link.loop.time())
         self._initialized = False
         self.messages = 0
-        """How many have come."""
+        """Number of messages that the client has sent."""
         self.received_bytes = 0
 
     # --- what the app receives ---------------------------------------------------------------------------------------
 
     async def receive(self) -> Message:
-        """The next message for the app (ASGI)."""
+        """The app's ``receive``: the next message that is let pass."""
         inbox, link = self._inbox, self._link
         turn_to(link.ctx)
         try:
@@ -114,7 +114,7 @@ class Inbound:
         return inbox.disconnect
 
     async def _decide(self, arrived: Arrived) -> Message | None:
-        """The message for the app; None if it is not to receive it."""
+        """Check a message: the message for the app; None if the app is not to receive it."""
         message = arrived.message
         if message["type"] != "websocket.receive":
             return message  # websocket.connect
@@ -138,13 +138,13 @@ class Inbound:
         return self._plain(message, says)
 
     def _breaks(self, denial: Denial, closing_code: int = dialects.INVALID) -> bool:
-        """Whether the socket is ended for a message that breaks a rule."""
+        """End the socket for a message that breaks a rule; False in monitor mode, where it is only noted."""
         flood = denial.code is TOO_MANY_MESSAGES
         reason = ClosingReason.FLOOD if flood else ClosingReason.PROTOCOL
         return self._link.breach(denial, reason, dialects.TOO_MANY if flood else closing_code)
 
     def _violates(self, detail: str, closing_code: int = dialects.INVALID) -> bool:
-        """Whether the socket is ended for what the subprotocol does not allow."""
+        """End the socket for a message that the subprotocol does not allow; False in monitor mode."""
         return self._breaks(violation(self._link.runtime, detail), closing_code)
 
     # --- messages without an operation -------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class Inbound:
         try:
             denial = apply_mode(runtime, ctx, self._over_cap())
             denial = await check_operation(runtime, ctx, denial, is_over=lambda: link.is_over)
-            passed = denial is None and not link.is_over  # it may have ended while the store was asked
+            passed = denial is None and not link.is_over  # the socket may have ended while the store was asked
         finally:
             if not passed:
                 give_back(ctx, runtime)
@@ -225,7 +225,7 @@ class Inbound:
         return Denial(TOO_MANY_SUBSCRIPTIONS, limit=most, actual=found + 1, retry_after_seconds=1.0)
 
     async def _refuse(self, operation_id: str, ctx: RequestContext, denial: Denial, seconds: float) -> None:
-        """An operation is refused by a message, never by an end of the socket: that brings clients back."""
+        """Refuse an operation by an error message, not by ending the socket, after which clients would come back."""
         link = self._link
         error = link.dialect.error(operation_id, refusal_error(link.runtime, ctx, denial))
         link.refused(ctx, denial, seconds)
@@ -247,7 +247,7 @@ class Inbound:
 
 
 def _late(ctx: RequestContext, allowed: float | None, seconds: float) -> Denial:
-    """The refusal of an operation whose time is up."""
+    """The refusal of an operation whose deadline has passed."""
     if ctx.express_seconds is not None:
         return Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
     mutates = ctx.measured is not None and ctx.measured.kind == "mutation"
@@ -256,6 +256,7 @@ def _late(ctx: RequestContext, allowed: float | None, seconds: float) -> Denial:
 
 
 def _rewritten(text: bytes, where: slice, payload: bytes) -> Message:
-    """The message with the text of the document that it names."""
+    """The message with ``payload`` in place of its own: the text of a document that the client has named by its
+    hash."""
     whole = text[: where.start] + payload + text[where.stop :]
     return {"type": "websocket.receive", "text": whole.decode()}

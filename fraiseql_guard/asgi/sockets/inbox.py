@@ -1,4 +1,4 @@
-"""The one reader of a socket's ``receive``: one message is read ahead, so that it is seen when the client leaves."""
+"""The one reader of a socket's ``receive``. It reads one message ahead, so that it notices when the client leaves."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LOOK_SECONDS: Final = 0.05
 
 @dataclass(slots=True)
 class Arrived:
-    """A message of a client, as the server has brought it. ``early``: it came before the app had acknowledged the
-    initialization. ``within``: what it is to a guard further outside, which has decided about it before."""
+    """A message of the client, as the server delivered it. ``early``: it came before the app had acknowledged the
+    initialization. ``within``: the context that an outer guard, which let the message pass, has made for it."""
 
     message: Message
     held: HeldBody
@@ -32,8 +32,8 @@ class Arrived:
 
 
 class Inbox:
-    """Reads messages one by one, the next one when the last was taken. A client for whose message there is no memory
-    for ten seconds is told to come back."""
+    """Reads messages one by one, the next one when the last was taken. The socket is ended with a request to come back
+    if there is no memory for a message for ten seconds."""
 
     __slots__ = ("_arrived", "_begun", "_discards", "_link", "_opened", "_paused", "_receive", "_waiter",
                  "disconnect")  # fmt: skip
@@ -46,7 +46,7 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None  # the app waits for anything
         self._begun = self._opened = self._discards = False
         self.disconnect: Message | None = None
-        """What the app receives at the end, again and again."""
+        """The message that the app receives at the end, at every further ``receive``."""
 
     # --- the reader ---------------------------------------------------------------------------------------------------
 
@@ -75,8 +75,8 @@ class Inbox:
         return self._discards or (self._arrived is None and (self._opened or not self._begun))
 
     async def _keep(self, message: Message) -> bool:
-        """Have a message wait for the app; False where there is no memory for it. As long as there is none, the client
-        is not read."""
+        """Keep a message until the app takes it; False if there is no memory for it in time. Meanwhile nothing is
+        read."""
         link, runtime = self._link, self._link.runtime
         held, size = HeldBody(runtime.budget), _size(message)
         held.charge_to(holder_of(link.ctx), runtime.body_share_bytes)
@@ -92,18 +92,18 @@ class Inbox:
         return True
 
     def _read_on(self) -> None:
-        """Have the reader look whether it may read."""
+        """Wake the reader, which reads on if it may."""
         if self._paused is not None and not self._paused.done():
             self._paused.set_result(None)
         self._paused = None
 
     def open(self) -> None:
-        """The client may be read beyond its ``websocket.connect``: it is accepted, or the app asks for more."""
+        """Read beyond the ``websocket.connect``: the socket is accepted, or the app asks for more."""
         self._opened = True
         self._read_on()
 
     def discard(self) -> None:
-        """Nothing is wanted any more. The client is read on all the same: a server may not see to its end before."""
+        """Drop all further messages. They are read all the same: a server may not notice the client's end otherwise."""
         self._discards = True
         arrived = self.take()
         if arrived is not None:
@@ -112,7 +112,7 @@ class Inbox:
     # --- the app ------------------------------------------------------------------------------------------------------
 
     def take(self) -> Arrived | None:
-        """The message that waits; the next one is read from now on."""
+        """The message that waits, None without one; the next one is read from now on."""
         arrived, self._arrived = self._arrived, None
         self._read_on()
         return arrived
@@ -123,18 +123,18 @@ class Inbox:
         return 0 if self._arrived is None else self._arrived.size
 
     def wait(self) -> asyncio.Future[None]:
-        """Done once something has come, or is to be looked at (:meth:`wake`). One task waits at a time."""
+        """A future that is done once a message has come, or :meth:`wake` was called. One task waits at a time."""
         if self._begun and not self._opened:
             self.open()
         waiter = self._waiter = self._link.loop.create_future()
         return waiter
 
     def wake(self) -> None:
-        """Have the app look again."""
+        """Wake the app's ``receive``, which looks for something to return."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
 
 def _size(message: Message) -> int:
-    """Bytes of a message at least; of its two keys servers may leave out one, or set it to None."""
+    """The length of a message in bytes, at least; servers may leave out one of its two keys, or set it to None."""
     return len(message.get("text") or message.get("bytes") or b"")

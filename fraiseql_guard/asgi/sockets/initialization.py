@@ -1,4 +1,4 @@
-"""The first message of a GraphQL WebSocket: who the client is, decided before the app hears of it."""
+"""Checks the first message of a GraphQL WebSocket, which identifies the client, before the app receives it."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from fraiseql_guard.core.signals import (
 )
 
 _GUESSED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
-"""To come back with the same token mends nothing, and would be one more offence."""
+"""Failures for which a client should not come back: the same token would be one more offence."""
 _OTHER_USER: Final = "The token is another user's than that of the upgrade."
 _CLOSED_FOR: Final = {429: ClosingReason.FLOOD, 503: ClosingReason.OVERLOAD}
 _CLIENT_ERROR: Final = 400
 
 
 class Initialization:
-    """Verifies the token of one socket's initialization, and shows its user to the app."""
+    """Verifies the token in one socket's initialization, and shows its user to the app."""
 
     __slots__ = ("_connection", "_link", "_user")
 
@@ -52,7 +52,7 @@ class Initialization:
         self._user: SocketUser | None = None  # made where the guard authenticates
 
     def show(self) -> None:
-        """Hand the app the user that the upgrade's head has named, if it has."""
+        """Hand the app the user that the head of the upgrade has identified, if any."""
         if self._link.runtime.authenticates:
             self._show(self._link.ctx.identity)
 
@@ -61,7 +61,8 @@ class Initialization:
         show_user(self._link.scope, user, identity)
 
     async def passes(self, payload: Any, within: RequestContext | None) -> bool:
-        """Whether the app may hear of it; else the socket is being ended."""
+        """Check an initialization: True if the app may receive it; False if it is refused and the socket is being
+        ended."""
         link, began_at = self._link, time.monotonic()
         runtime, ctx = link.runtime, link.child(operation=True, within=within)
         denial, token = await self._decide(ctx, payload)
@@ -76,7 +77,7 @@ class Initialization:
         return True
 
     async def _decide(self, ctx: RequestContext, payload: Any) -> tuple[Denial | None, str | None]:
-        """The refusal in force, and the token that was shown."""
+        """The refusal in force, and the token in the payload; None for either that is missing."""
         link = self._link
         runtime = link.runtime
         token: str | None = None
@@ -88,7 +89,7 @@ class Initialization:
                 if ambiguous is not None:
                     return ambiguous, None
         known = link.ctx.identity
-        if token is None and known is not None:  # the head has said it all
+        if token is None and known is not None:  # the head has identified the caller
             ctx.operation = False
             return await settle(runtime, ctx), None
         if token is not None:
@@ -99,8 +100,8 @@ class Initialization:
     def _judge(
         self, ctx: RequestContext, known: Identity | None, token: str | None, denial: Denial | None
     ) -> Denial | None:
-        """The refusal in force once this socket's other facts are known, before anything is charged."""
-        ctx.operation = False  # it asks for nothing: its charge is that of any request
+        """The refusal in force by the socket's other facts (its known user, its room), before the store is asked."""
+        ctx.operation = False  # it asks for no operation: charge it as any request
         if denial is not None:
             return denial if token is None else self._spared(ctx, denial, token)
         return apply_mode(self._link.runtime, ctx, self._contradiction(ctx, known) or self._take_room(ctx))
@@ -114,7 +115,7 @@ class Initialization:
         return None
 
     def _take_room(self, ctx: RequestContext) -> Denial | None:
-        """Exchange the socket's place among those that are not initialized for one of its caller's."""
+        """Exchange the socket's place among the uninitialized for one of its caller's; the refusal if there is none."""
         link = self._link
         before = link.ctx.subject
         link.ctx.subject = ctx.subject
@@ -124,8 +125,8 @@ class Initialization:
         return denial
 
     def _spared(self, ctx: RequestContext, denial: Denial, token: str) -> Denial:
-        """A token that was refused a moment ago already is no further offence: a page that was left open sends it
-        again and again."""
+        """``denial``, as no further offence if the same token was refused a moment ago: an open page sends it again and
+        again."""
         if denial.offence is not PolicyName.BRUTE_FORCE:
             return denial
         if not self._link.runtime.repeated_tokens.comes_again(ctx.address_subject, token):
@@ -133,7 +134,7 @@ class Initialization:
         return replace(denial, offence=None)
 
     def _adopt(self, ctx: RequestContext, token: str | None) -> None:
-        """The socket is this caller's from now on."""
+        """Make the verified caller that of the socket."""
         link, socket = self._link, self._link.ctx
         found = ctx.identity
         if found is not None:
@@ -153,8 +154,8 @@ class Initialization:
 
 
 def _ending(denial: Denial) -> Ending:
-    """How the socket ends for a refusal: for good where a retry mends nothing, with room for a fresh token where one
-    helps, and for a while where it passes by itself."""
+    """The ending for a refusal: final where a retry does not help, with a request for a fresh token where one helps,
+    and temporary where waiting helps."""
     code, status = denial.code, denial.status
     if code is UNAUTHENTICATED:
         closing_code = dialects.UNAUTHORIZED if denial.reason in _GUESSED else dialects.FORBIDDEN

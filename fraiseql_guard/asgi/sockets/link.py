@@ -1,4 +1,4 @@
-"""What the parts of a conversation share: the state of one socket, the way to its client, and how it is closed."""
+"""The state of one socket that the parts of a Conversation share: its phase, its ``send``, and its closing."""
 
 from __future__ import annotations
 
@@ -31,45 +31,45 @@ _LONGEST_REASON: Final = 120
 _NOT_SENT: Final = frozenset(
     {b"connection", b"content-encoding", b"content-length", b"content-type", b"transfer-encoding", b"upgrade"}
 )
-"""Headers of an upgrade that say nothing about the messages after it."""
+"""Headers of an upgrade that do not apply to the messages after it."""
 FULL: Final = Ending(ClosingReason.OVERLOAD, OVERLOADED, OVERLOADED.name, dialects.UNAVAILABLE)
-"""There is no room for what the client says, or for what the app does with it."""
+"""The end of a socket for whose messages or operations there is no room."""
 _SLOW: Final = Ending(ClosingReason.SLOW_CONSUMER, SLOW_CONSUMER, SLOW_CONSUMER.name, dialects.UNAVAILABLE)
 
 
 class RuntimeHolder(Protocol):
-    """Has the runtime in force, which is replaced with every change of the settings."""
+    """Gives the runtime in force, which every change of the settings replaces."""
 
     @property
     def runtime(self) -> Runtime:
-        """That of this moment: a socket lives for days, and keeps none."""
+        """The runtime in force now. A socket lives for days, and must not keep it."""
         ...
 
 
 class Phase(IntEnum):
-    """How far a socket has come."""
+    """The phases of a socket, in order."""
 
     CONNECTING = 0
     OPEN = 1  # accepted
     INITIALIZED = 2  # its caller is known, and the app has received the initialization
-    READY = 3  # which the app has acknowledged
+    READY = 3  # the app has acknowledged the initialization
     OVER = 4
 
 
 class LinkObserver(Protocol):
-    """Hears how far a socket has come."""
+    """Is told of the phases of a socket."""
 
     def advanced(self) -> None:
-        """It has come a step further."""
+        """The socket has reached another phase."""
         ...
 
     def over(self, message: Message) -> None:
-        """The client cannot be reached any more; ``message`` is what the app is to receive. Told once."""
+        """The client cannot be reached any more; ``message`` is the end that the app is to receive. Called once."""
         ...
 
 
 class Link:
-    """One socket. ``observer`` is set before anything is sent over it."""
+    """One socket. Set ``observer`` before anything is sent over it."""
 
     __slots__ = ("_head", "_holder", "_saying", "_send_raw", "_sends", "_sent_with", "client_gone", "closer",
                  "closing_code", "ctx", "dialect", "ending", "loop", "observer", "opened_at", "phase", "reason",
@@ -99,11 +99,11 @@ class Link:
 
     @property
     def runtime(self) -> Runtime:
-        """That in force now."""
+        """The runtime in force now."""
         return self._holder.runtime
 
     def advance(self, phase: Phase) -> None:
-        """The socket has come a step further."""
+        """Go on to a later phase."""
         if self.phase is not Phase.OVER:
             self.phase = phase
             self.observer.advanced()
@@ -111,17 +111,18 @@ class Link:
     # --- what is sent over it ----------------------------------------------------------------------------------------
 
     def use_head(self, lines: Sequence[tuple[bytes, bytes]]) -> None:
-        """Take what is sent from now on for sent with this head."""
+        """Use these header lines for the contexts of all further messages."""
         self._head, self._sent_with = lines, None
 
     def _make_head(self) -> tuple[Sequence[tuple[bytes, bytes]], Mapping[bytes, bytes]]:
-        """The header lines of what is sent, and the first of each; made with the first message."""
+        """The header lines for the contexts of messages, and the first line of each header; made with the first
+        message."""
         kept = [line for line in self._head if line[0] not in _NOT_SENT and not line[0].startswith(b"sec-websocket-")]
         lines = [*kept, (b"content-type", b"application/json")]
         return lines, first_lines(lines)
 
     def child(self, *, operation: bool, within: RequestContext | None = None) -> RequestContext:
-        """The context of something that is sent over the socket; ``within`` is that of a guard further outside."""
+        """A new context for a message of the client; ``within`` is the context that an outer guard has made for it."""
         if self._sent_with is None:
             self._sent_with = self._make_head()
         ctx, outer = self.ctx.child(request_id(), *self._sent_with), self.ctx.outer
@@ -137,8 +138,8 @@ class Link:
     # --- the way to the client ---------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
-        """Send a message, unless the client is gone. One that waits too long ends the socket; what a server raises
-        means that the client has left."""
+        """Send a message, unless the client is gone. A send that takes too long ends the socket; an exception of the
+        server means that the client has left."""
         if self.client_gone:
             return
         self.sent_bytes += len(message.get("text") or message.get("bytes") or b"")
@@ -151,12 +152,12 @@ class Link:
             self._sends.end(number)
 
     async def send_text(self, text: str) -> None:
-        """Send a text of the guard's own."""
+        """Send a text message of the guard's own."""
         await self.send({"type": "websocket.send", "text": text})
         self.runtime.tell(self.runtime.recorder.sockets.message_left)
 
     def say(self, text: str) -> None:
-        """Send a text of the guard's own, beside everything else."""
+        """Send a text message of the guard's own, in the background."""
         saying = self.loop.create_task(self.send_text(text))
         self._saying += (saying,)
         saying.add_done_callback(self._said)
@@ -165,13 +166,13 @@ class Link:
         self._saying = tuple([each for each in self._saying if each is not saying])
 
     def hush(self) -> None:
-        """Send nothing more of the guard's own."""
+        """Cancel the guard's own messages that are not sent yet."""
         for saying in self._saying:
             saying.cancel()
 
     @property
     def send_seconds(self) -> float:
-        """How long a send may take (SendingSocket)."""
+        """Longest time that a send may take (SendingSocket)."""
         return self.runtime.settings.socket_send_seconds
 
     def end_slow(self) -> bool:
@@ -183,7 +184,7 @@ class Link:
 
     @property
     def enforcing(self) -> bool:
-        """Whether anything is enforced, so that the socket is ended for what is no request either."""
+        """Whether any protection enforces, so that the socket is also ended for breaches of the subprotocol."""
         judge = self.runtime.body_judge
         return judge is not None and self.runtime.enforces(judge)
 
@@ -195,7 +196,7 @@ class Link:
     # --- refusals ----------------------------------------------------------------------------------------------------
 
     def refused(self, ctx: RequestContext, denial: Denial, seconds: float = 0.0) -> None:
-        """Something that was sent over the socket is refused: record it as a request that is."""
+        """Record a refused message as a refused request."""
         runtime = self.runtime
         ctx.denial, ctx.status = denial, denial.status
         tell_outside(ctx)
@@ -203,7 +204,7 @@ class Link:
         runtime.tell(record_outcome, runtime, self.scope, ctx, seconds)
 
     def breach(self, denial: Denial, reason: ClosingReason, closing_code: int) -> bool:
-        """The client breaks a rule: end the socket. False where that is only noted."""
+        """End the socket because the client broke a rule; False in monitor mode, where the breach is only noted."""
         ctx = self.child(operation=False)
         found = apply_mode(self.runtime, ctx, denial)
         if found is None:
@@ -216,7 +217,8 @@ class Link:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def end(self, ending: Ending, *, first: str | None = None) -> None:
-        """Begin to end the socket; ``first`` is a message that goes before. A second call changes nothing."""
+        """Begin to end the socket; ``first`` is a text message to send before the close. A second call changes
+        nothing."""
         if self.ending is not None or self.phase is Phase.OVER:
             return
         self.ending = ending
@@ -225,9 +227,10 @@ class Link:
         self.closer = self.loop.create_task(self._close(ending, first))
 
     async def _close(self, ending: Ending, first: str | None) -> None:
-        """The client first, then the app: a server ends the connection as soon as the app returns."""
+        """Close towards the client first, then tell the app: a server ends the connection as soon as the app
+        returns."""
         told = ending.told[:_LONGEST_REASON]
-        if ending is not _SLOW:  # else nothing goes through
+        if ending is not _SLOW:  # to a client that does not read nothing can be sent
             with suppress(Exception):  # the client may have left, or not read
                 async with asyncio.timeout(CLOSE_SECONDS):
                     if first is not None:
@@ -255,11 +258,11 @@ class Link:
             self.observer.over(message)
 
     async def closed(self) -> None:
-        """Until a close that was begun has been sent: a server ends the connection as soon as the app returns."""
+        """Wait until a close that was begun has been sent: a server ends the connection as soon as the app returns."""
         if self.closer is not None:
             await asyncio.wait([self.closer], timeout=2 * CLOSE_SECONDS)
 
     @property
     def age_seconds(self) -> float:
-        """Since it was accepted."""
+        """Seconds since the socket was accepted; 0 before."""
         return 0.0 if self.opened_at is None else time.monotonic() - self.opened_at

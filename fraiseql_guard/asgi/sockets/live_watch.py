@@ -1,6 +1,8 @@
-"""Ends live connections when something else than they themselves says so: a block, a token, a user, a key, an operator.
+"""Ends live connections for a cause outside of them: a block, an expired token, a lost user or key, an operator's
+order.
 
-A request is judged when it comes. What lives on is judged again here, when a decision about it may have changed.
+A request is decided about when it comes. A live connection is decided about again here, whenever that decision may have
+changed.
 """
 
 from __future__ import annotations
@@ -42,10 +44,10 @@ _PART: Final = "sockets"
 
 
 class LiveWatch:
-    """Watches the live connections of one process, with one task, which runs only while something lives.
+    """Watches the live connections of one process, with one task, which runs only while there are any.
 
-    ``runtime`` returns the one in force, ``blocks`` are the operators' of networks, ``identity`` is what tells who is
-    asking. ``clock`` counts seconds.
+    ``runtime`` returns the runtime in force, ``blocks`` are the operators' blocks of networks, ``identity`` verifies
+    credentials; None without authentication. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class LiveWatch:
         self._task: LoopTask[None] = LoopTask(self._watch)
 
     def _watch_users(self, identity: IdentityParts, clock: Callable[[], float]) -> None:
-        """Where callers can be users, these may lose what made them one."""
+        """Watch for users whose token, key or status is no longer good. Only where callers can be users."""
         from fraiseql_guard.asgi.sockets.standing_users import USER_ROUND_SECONDS, KeyRotation, UserRounds
 
         self._keys = KeyRotation(self._live, self._runtime)
@@ -95,7 +97,7 @@ class LiveWatch:
         self._expiry.watch(connection)
         if self._users is not None:
             self._users.add(connection)
-        if self._is_in_blocked_network(connection):  # blocked between its upgrade and now
+        if self._is_in_blocked_network(connection):  # the block came between the upgrade and now
             connection.end(BLOCKED_CALLER)
 
     # --- blocks -------------------------------------------------------------------------------------------------------
@@ -110,27 +112,27 @@ class LiveWatch:
             self._guarded(self._end_sanctioned, each)
 
     def imposed(self, imposed: Imposed) -> None:
-        """A request of this process has brought a sanction: nothing waits for the next look at the store."""
+        """End the connections that a sanction binds which this process has just imposed, before the store is polled."""
         if imposed.escalation.enforced and len(self._live):
             self.sanction(imposed.sanction)
 
     def sanction(self, sanction: Sanction) -> int:
-        """End the connections that a sanction binds which has come into force; how many."""
+        """End the connections that this sanction binds; returns how many."""
         recent = RecentSanction.of(sanction)
         return 0 if recent is None else self._guarded(self._end_sanctioned, recent) or 0
 
     def block_networks(self) -> int:
-        """End the connections from networks that operators have blocked; how many."""
+        """End the connections from networks that operators have blocked; returns how many."""
         return self._guarded(self._live.end_where, self._is_in_blocked_network, BLOCKED_CALLER) or 0
 
     def block(self, network: Network) -> int:
-        """An operator has blocked a network: end its connections, before the control set says so here; how many."""
+        """End the connections from a network that an operator has just blocked; returns how many."""
         if not self._runtime().enforces(self._blocks.protection):
             return 0
         return self._live.end_all(self._live.in_networks([network]), BLOCKED_CALLER)
 
     def _end_sanctioned(self, recent: RecentSanction) -> int:
-        # As the next request of the caller is judged: a block of an address does not bind a user behind it.
+        # Decided as the caller's next request would be: a block of an address does not bind a user behind it.
         binds = self._runtime().admission.binds
         bound = [each for each in self._live.under(recent.tag, recent.member) if binds(each.ctx, recent.policy)]
         return self._live.end_all(bound, BLOCKED_CALLER)
@@ -156,7 +158,7 @@ class LiveWatch:
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def close(self, order: ClosingOrder) -> int:
-        """End the connections that an operator means; how many."""
+        """End the connections that an operator's order matches; returns how many."""
         return self._live.end_where(order.means, by_operator(order.code))
 
     def drain(self) -> int:
@@ -169,11 +171,11 @@ class LiveWatch:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def shut_down(self) -> None:
-        """The worker ends, and all that lives with it."""
+        """End all connections, because the worker ends."""
         self._guarded(self._live.end_all, self._live, SHUT_DOWN)
 
     async def aclose(self) -> None:
-        """The same, and end the task."""
+        """End all connections, and the watching task."""
         self.shut_down()
         await self._task.aclose()
 

@@ -1,4 +1,4 @@
-"""Reads what is said over a GraphQL WebSocket: strictly what clients say, as little as possible of what apps say."""
+"""Reads the messages of a GraphQL WebSocket: the client's strictly, the app's as little as possible."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 _LONGEST_ID: Final = 128
 _WITH_ID: Final = frozenset({ClientMessage.START, ClientMessage.STOP})
 _USUAL: Final = re.compile(rb'\{"id":"([^"\\\x00-\x1f]{1,128})","type":"([a-z_]+)","payload":(?=\{)')
-"""How clients in JavaScript begin a message that asks for an operation."""
+"""The beginning of a message that asks for an operation, as JavaScript clients write it."""
 _UNBOUNDED: Final = JsonLoader(2**31)
-"""Messages have a largest size, and what their payloads hold is bounded where they are read."""
+"""Reads without a bound of its own: messages have a largest size, and payloads are bounded where they are read."""
 _NO_JSON: Final = "The message is not valid JSON."
 _LOOKED_AT_CHARS: Final = 65_536
 _APPS_BEGINNING: Final = re.compile(
     r'\{\s*"(?:id"\s*:\s*"([^"\\]*)"\s*,\s*"type"\s*:\s*"(\w+)"|type"\s*:\s*"(\w+)"\s*,\s*"id"\s*:\s*"([^"\\]*)")'
 )
-"""How apps begin nearly every message: what follows need not be read."""
+"""The beginning of nearly every message of an app: the rest need not be read."""
 
 
 class MalformedMessageTextError(ValueError):
@@ -32,8 +32,8 @@ class MalformedMessageTextError(ValueError):
 
 @dataclass(slots=True)
 class ClientSays:
-    """One message of a client. ``id`` is ``""`` where it has none; ``payload`` says where it stands in the message, if
-    there is one."""
+    """One message of a client. ``id`` is ``""`` without one; ``payload`` is the slice of the message that holds the
+    payload, None without one."""
 
     kind: ClientMessage
     id: str
@@ -42,16 +42,17 @@ class ClientSays:
 
 @dataclass(slots=True)
 class AppSays:
-    """One message of an app, as far as it was read. ``kind`` None: one that means nothing to the guard."""
+    """One message of an app, as far as it was read. ``kind`` is None for a message without meaning to the guard."""
 
     kind: AppMessage | None
     id: str
 
 
 def read_client_message(text: bytes, dialect: Dialect) -> ClientSays:
-    """What a client says. MalformedMessageTextError if not every host would read it alike, or no host at all.
+    """Read a client's message. MalformedMessageTextError if hosts would read it differently, or not at all.
 
-    A payload of an operation is not judged here: that it repeats a key, or is no object, is told as over HTTP.
+    The payload of an operation is not checked here: a repeated key, or a value that is no object, is refused as over
+    HTTP.
     """
     usual = _USUAL.match(text)
     if usual is not None and text.endswith(b"}"):
@@ -83,11 +84,11 @@ def _read_unusual(text: bytes, dialect: Dialect) -> ClientSays:
 
 
 def _members_of(text: bytes) -> dict[str, slice]:
-    """Where the members of a message stand."""
+    """The slices of a message that hold its members, by key."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        # What is nested too deeply to be read is left to those who judge the payload: its bounds tell the client more.
+        # A message that is nested too deeply is left to the payload's checks, whose refusal tells the client more.
         reason = str(error).lower()
         if not ("depth" in reason or "recursion" in reason) or not _is_whole(text):
             raise MalformedMessageTextError(_NO_JSON) from None
@@ -110,7 +111,7 @@ def _is_whole(text: bytes) -> bool:
 
 
 def _repeats(text: bytes, found: dict[str, slice]) -> bool:
-    """Whether a key of the outermost object stands there twice: of those the last one was found."""
+    """Whether the outermost object has a key twice, of which only the last was found."""
     bare = bytearray(text)
     for where in sorted(found.values(), key=lambda each: each.start, reverse=True):
         bare[where] = b"0"
@@ -151,7 +152,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def read_app_message(text: str, dialect: Dialect) -> AppSays:
-    """What an app says: its type and id. One that is too long to be looked at is taken for a result."""
+    """Read the type and id of an app's message. A message that is too long to be read is taken for a result."""
     usual = _APPS_BEGINNING.match(text)
     if usual is not None:
         first_id, first, second, second_id = usual.groups()

@@ -1,4 +1,4 @@
-"""The operations that are open on a socket: their ids, their slots, their deadlines, and what is counted of them."""
+"""Keeps the operations that are open on a socket: their ids, slots, deadlines and records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JSON_HEAD: Final = {"type": "http.response.start", "status": _OK, "headers": [(
 
 
 class Operation:
-    """One operation that was let pass. ``release`` gives back what it holds; all of it happens once."""
+    """One operation that was let pass, with its slots and its timer."""
 
     __slots__ = (
         "_concurrency",
@@ -51,7 +51,7 @@ class Operation:
         policy = runtime.timeout_policies.of(ctx)
         self.timeout_seconds = None if self.subscribes else policy.timeout_seconds
         self.runs_on = policy.binding and not policy.stop_on_leave and not self.subscribes
-        """Whether it is carried through although its client has left: a mutation."""
+        """Whether the app carries the operation through although its client has left: a mutation."""
         if policy.binding and self.timeout_seconds is not None:
             ctx.ends_at = time.monotonic() + self.timeout_seconds
         self.timer: DeadlineTimer | None = None
@@ -62,21 +62,21 @@ class Operation:
 
     @property
     def counted(self) -> bool:
-        """Whether no guard further outside counts it in the same metrics."""
+        """Whether this guard counts the operation: no outer guard counts it in the same metrics."""
         return "query" not in self.ctx.told_outside
 
     @property
     def seconds(self) -> float:
-        """How long it has been open."""
+        """Seconds since the operation was opened."""
         return time.monotonic() - self.began_at
 
     def give_slot(self) -> None:
-        """It is not among the operations at work any more."""
+        """Give back the operation's slot among the operations at work."""
         if self.ctx.concurrency_slots and self._concurrency is not None:
             self._concurrency.release(self.ctx)
 
     def release(self, runtime: Runtime) -> None:
-        """Give back all that it holds; a second call gives back nothing. ``runtime`` is the one in force."""
+        """Give back all slots of the operation; a second call gives back nothing. ``runtime`` is the one in force."""
         self.give_slot()
         if self.ctx.subscription_slots:
             self._room.release(self.ctx)
@@ -87,7 +87,7 @@ class Operation:
 
 
 class Operations:
-    """Those of one socket by id."""
+    """The open operations of one socket, by id."""
 
     __slots__ = ("_link", "_open", "_stopping", "events", "total")
 
@@ -96,9 +96,9 @@ class Operations:
         self._open: dict[str, Operation] = {}
         self._stopping: tuple[Operation, ...] = ()
         self.total = 0
-        """How many there were."""
+        """Number of operations that were opened on the socket."""
         self.events = 0
-        """How many results were passed on, of all of them."""
+        """Number of results of all operations that were passed on."""
 
     def __len__(self) -> int:
         return len(self._open)
@@ -107,11 +107,11 @@ class Operations:
         return iter(list(self._open.values()))
 
     def get(self, operation_id: str) -> Operation | None:
-        """The open one with this id."""
+        """The open operation with this id; None without one."""
         return self._open.get(operation_id)
 
     def facts(self, most: int) -> tuple[LiveOperation, ...]:
-        """What operators see of the oldest ones."""
+        """The facts that operators see of the ``most`` oldest operations."""
         found = list(self._open.values())[:most]
         return tuple(
             LiveOperation(
@@ -127,7 +127,7 @@ class Operations:
     # --- begin --------------------------------------------------------------------------------------------------------
 
     def begin(self, operation: Operation, on_time: Callable[[Operation], None]) -> None:
-        """Open one: it is counted from now on, and ``on_time`` is told when its time is up."""
+        """Open an operation, count it, and call ``on_time`` with it when its deadline has passed."""
         runtime, ctx = self._link.runtime, operation.ctx
         timers, now = self._link.timers, self._link.loop.time()
         self._open[operation.id] = operation
@@ -145,8 +145,8 @@ class Operations:
     # --- what the app says -------------------------------------------------------------------------------------------
 
     def result(self, operation: Operation, payload: bytes | None, size: int, *, failed: bool) -> None:
-        """The app has answered one, or sent an event of it; ``failed``: that it came to nothing. ``payload`` as the
-        body of an answer, if it may carry errors."""
+        """Note a result or event that the app has sent for an operation. ``failed``: the operation came to nothing.
+        ``payload``: the result as the body of an HTTP answer, if it may carry errors."""
         operation.failed |= failed
         operation.events += not failed
         self.events += not failed
@@ -159,10 +159,10 @@ class Operations:
         if payload is not None:
             self._look(operation, payload)
         if operation.subscribes and operation.events and not operation.recorded:
-            self._record(operation, _OK)  # its life is no duration of a request: the time to its first event is
+            self._record(operation, _OK)  # the request's duration is the time to the first event
 
     def _look(self, operation: Operation, payload: bytes) -> None:
-        """Whether a result carries errors, and whether they say that the app refuses its caller."""
+        """Note whether a result carries errors, and whether these say that the app refuses its caller."""
         answer = Answer()
         answer.start(_JSON_HEAD)
         answer.body(payload)
@@ -176,13 +176,13 @@ class Operations:
     # --- end ----------------------------------------------------------------------------------------------------------
 
     def end(self, operation: Operation, *, failed: bool = False) -> None:
-        """The app is done with one."""
+        """Close an operation that the app has completed."""
         operation.failed |= failed
         self._close(operation, _OK)
         operation.release(self._link.runtime)
 
     def leave(self, operation: Operation) -> None:
-        """The client does not want one any more. What it holds is given back when the app has heard of it
+        """Close an operation that the client has ended. Its slots are given back when the app has received that
         (:meth:`released`)."""
         if not operation.subscribes and not operation.events:
             operation.failed = True
@@ -193,18 +193,19 @@ class Operations:
         self._stopping += (operation,)
 
     def refuse(self, operation: Operation, status: int) -> None:
-        """One is refused while the app works on it. What it holds is given back when the app has heard of it."""
+        """Close an operation that is refused while the app works on it. Its slots are given back when the app has
+        received its end (:meth:`released`)."""
         operation.failed = True
         self._close(operation, status)
         self._stopping += (operation,)
 
     def released(self, operation: Operation) -> None:
-        """The app has heard that one is over."""
+        """Give back the slots of a closed operation, when the app has received its end."""
         self._stopping = tuple([each for each in self._stopping if each is not operation])
         operation.release(self._link.runtime)
 
     def end_all(self) -> None:
-        """The socket is over, and the app is done with it."""
+        """Close all operations, when the socket has ended and the app has returned."""
         for operation in self:
             self.leave(operation)
         stopping, self._stopping = self._stopping, ()
@@ -226,7 +227,7 @@ class Operations:
             self._record(operation, status)
 
     def _record(self, operation: Operation, status: int, reason: FailureReason | None = None) -> None:
-        """Account for one, once, as for a request."""
+        """Record an operation, once, as a request."""
         operation.recorded = True
         ctx, runtime, seconds = operation.ctx, self._link.runtime, operation.seconds
         ctx.status = status
@@ -235,7 +236,7 @@ class Operations:
 
 
 def give_back(ctx: RequestContext, runtime: Runtime) -> None:
-    """Give back what an operation took that is not begun."""
+    """Give back the slots of an operation that was checked and not opened."""
     if ctx.concurrency_slots and runtime.concurrency is not None:
         runtime.concurrency.release(ctx)
     if ctx.subscription_slots:

@@ -1,5 +1,5 @@
-"""What an app says over a GraphQL WebSocket: followed to know which operations are open, and edited as HTTP answers
-are."""
+"""Follows the messages of a GraphQL WebSocket's app, to know which operations are open, and edits them as HTTP
+answers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _ERRORS: Final = '"errors"'
 _NOTHING: Final = AppSays(None, "")
 _LONGEST_EDITED: Final = 262_144
 _NORMAL: Final = frozenset({dialects.NORMAL, 1001, 1005})
-"""Closing codes after which clients that wait for something come back at once."""
+"""Closing codes after which clients with open operations come back at once."""
 
 
 class Outbound:
-    """The ``send`` of one socket's app. Whatever is said of an operation that is over is dropped."""
+    """Passes on the messages of one socket's app. Messages for an operation that has ended are dropped."""
 
     __slots__ = ("_link", "_operations", "pings", "terminated")
 
@@ -36,18 +36,18 @@ class Outbound:
         self._link = link
         self._operations = operations
         self.pings = 0
-        """How many pings of the app the client has not answered."""
+        """Number of the app's pings that the client has not answered."""
         self.terminated = False
-        """Whether the client has asked for the end."""
+        """Whether the client has asked to end the socket."""
 
     async def says(self, message: Message) -> Operation | None:
-        """Pass on a ``websocket.send``. The operation that it ends with an error, of which the app is to hear that it
-        is over."""
+        """Pass on a ``websocket.send``. Returns the operation that it ends with an error, so that the app can be told
+        to stop it; None without one."""
         operation: Operation | None = None
         passed: Message | None = message
         try:
             operation, passed = self._understood(message)
-        except Exception as error:  # noqa: BLE001 - what the guard does not understand of an app is the app's own affair
+        except Exception as error:  # noqa: BLE001 - a message of the app that cannot be read is passed on
             runtime = self._link.runtime
             runtime.tell(runtime.recorder.fault, "sockets", error)
         if passed is not None:
@@ -55,7 +55,7 @@ class Outbound:
         return operation
 
     def _understood(self, message: Message) -> tuple[Operation | None, Message | None]:
-        """The operation that a message ends with an error, and the message as it is passed on, if it is."""
+        """The operation that a message ends with an error, and the message to pass on; None for either."""
         text = _text_of(message)
         says = read_app_message(text, self._link.dialect) if text is not None else _NOTHING
         if text is None or says.kind is None:
@@ -85,7 +85,7 @@ class Outbound:
             self._link.advance(Phase.READY)
 
     def _followed(self, kind: AppMessage, operation: Operation, text: str) -> str:
-        """The text as it is passed on, and what it says about an operation noted."""
+        """Note what a message says about an operation; the text to pass on."""
         runtime = self._link.runtime
         if kind is AppMessage.COMPLETE:
             self._operations.end(operation)
@@ -101,8 +101,8 @@ class Outbound:
         return text
 
     def closing_code(self, message: Message) -> int:
-        """The code with which an app's close is passed on. One after which waiting clients come back without a pause
-        is replaced by one after which they come back slower and slower."""
+        """The code for an app's close. A code after which clients with open operations come back without a pause is
+        replaced by one after which they come back slower and slower."""
         code = message.get("code")
         code = dialects.NORMAL if code is None else int(code)
         waits = self._link.phase < Phase.READY or len(self._operations) > 0
@@ -118,7 +118,7 @@ def _text_of(message: Message) -> str | None:
 
 
 def _needed(edits: Sequence[Edit], text: str) -> Sequence[Edit]:
-    """The edits that may change anything: the most usual one needs a mark."""
+    """The edits that may change this text. The most usual one, which takes out suggestions, looks for a mark first."""
     if not edits or len(text) > _LONGEST_EDITED:
         return ()
     return edits if _SUGGESTS in text else [edit for edit in edits if edit is not without_suggestions]
@@ -129,7 +129,7 @@ def _edited(
 ) -> tuple[str, bytes | None]:
     """The text with its payload edited, and the payload as an HTTP body would be."""
     raw = text.encode(errors="replace")
-    with suppress(Exception):  # a message that is not understood is passed on as it is
+    with suppress(Exception):  # a message that cannot be read is passed on unchanged
         where = members(raw)["payload"]
         body = came = raw[where]
         if kind is AppMessage.ERROR:
@@ -146,8 +146,7 @@ def _edited(
 
 
 def _errors_of(body: bytes, dialect: Dialect) -> bytes:
-    """The payload of an error message, in the form that the dialect's clients read: they end the socket for good over
-    another one."""
+    """The payload of an error message in the dialect's form. Clients that get another form end the socket for good."""
     errors = body[members(body)["errors"]]
     if dialect.error_is_list:
         return errors

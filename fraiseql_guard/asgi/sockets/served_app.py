@@ -1,4 +1,4 @@
-"""Has the app serve one socket, and stops it where it does not stop by itself: no server does that."""
+"""Runs the app on one socket, and cancels it where it does not stop by itself, which no server does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.signals import OVERLOADED, ClosingReason
 
 STEP_SECONDS: Final = 1.0
-"""How long an app has for each step of an end: to take the message, and to return once it was cancelled."""
+"""Time that the app has for each step of an end: to receive the message, and to return after its cancellation."""
 _INTERNAL_ERROR: Final = 1011
 """RFC 6455, section 7.4.1."""
 _DESERTED: Final = Ending(ClosingReason.APP, OVERLOADED, OVERLOADED.name, dialects.UNAVAILABLE)
@@ -31,11 +31,12 @@ class ServedApp:
         self._timer: asyncio.TimerHandle | None = None  # of the next step
 
     def begin(self) -> None:
-        """The app works from now on, in this task."""
+        """Note that the app begins to run, in the current task."""
         self._task, self._works = asyncio.current_task(), True
 
     def returned(self, failure: type[BaseException] | None) -> bool:
-        """The app works no more. False if it has failed by itself, and not because it was stopped."""
+        """Note that the app has returned or raised ``failure``. False if it has failed by itself, and was not
+        stopped."""
         self._works = False
         if failure is not None and not self._interrupted:
             self._link.app_closed(_INTERNAL_ERROR)  # by the server
@@ -43,23 +44,23 @@ class ServedApp:
         return failure is None or issubclass(failure, (asyncio.CancelledError, Exception))
 
     async def leave(self) -> None:
-        """The app has returned."""
+        """Close the socket towards the client, if the app has returned without doing so."""
         if self._interrupted and self._task is not None:
             await take_back(self._task)
-        # A client that the app has told nothing would come back at once.
+        # Without a close code the client would come back at once.
         link = self._link
         if link.opened_at is not None and link.phase is not Phase.OVER:
             link.end(_DESERTED)
 
     def can_end(self) -> None:
-        """The app can receive the end of the socket from now on: it has a second to return."""
+        """The app can receive the end of the socket from now on: give it STEP_SECONDS to return."""
         link = self._link
         if link.ending is not None or link.runtime.timeout_policies.query.stop_on_leave:
             self._timer = link.loop.call_later(STEP_SECONDS, self._interrupt, link.ctx)
 
     def stuck(self, ctx: RequestContext) -> None:
-        """The app does not take messages while it works on an operation whose time is up: nothing but its task can be
-        stopped. ``ctx`` is the operation's."""
+        """Cancel the app, which does not receive the message that ends an operation past its deadline. ``ctx`` is the
+        operation's."""
         self._link.end(FULL)
         self._interrupt(ctx)
 
@@ -72,12 +73,12 @@ class ServedApp:
         self._task.cancel()
 
     def _abandoned(self, ctx: RequestContext) -> None:
-        """The app goes on although it was cancelled."""
+        """Record that the app goes on although it was cancelled."""
         runtime = self._link.runtime
         runtime.tell(runtime.recorder.abandoned, ctx, round(self._link.age_seconds, 3))
 
     def forget(self) -> None:
-        """No further step is to be taken."""
+        """Cancel the timer of the next step."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""How an app hears that something is over: an operation of a socket, and the socket itself."""
+"""Tells the app of one socket that an operation is over, or the socket itself."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fraiseql_guard.asgi.sockets.operations import Operation, Operations
 from fraiseql_guard.asgi.sockets.served_app import ServedApp
 
 _TAKEN_SECONDS: Final = 1.0
-"""How soon an app must take the message that ends an operation whose time is up."""
+"""Time in which the app must receive the message that ends an operation whose deadline has passed."""
 
 
 class Stops:
-    """The ends that one socket's app has not heard of yet."""
+    """The ends that one socket's app has not received yet."""
 
     __slots__ = ("_inbox", "_last", "_link", "_operations", "_served", "_waiting")
 
@@ -29,12 +29,12 @@ class Stops:
         self._operations = operations
         self._served = served
         self._waiting: tuple[Operation, ...] = ()  # the oldest first
-        self._last: Message | None = None  # the end, held back for what is to be carried through
+        self._last: Message | None = None  # the socket's end, held back while mutations are at work
 
     # --- of an operation ---------------------------------------------------------------------------------------------
 
     def stop(self, operation: Operation, *, in_time: bool = False) -> None:
-        """Have the app hear that an operation is over; ``in_time``: it must take the message soon."""
+        """Have the app receive the end of an operation; ``in_time``: within _TAKEN_SECONDS, else it is stopped."""
         if operation in self._waiting:
             return
         if in_time:
@@ -44,7 +44,7 @@ class Stops:
         self._inbox.wake()
 
     def take(self) -> Message | None:
-        """The next message for the app that tells it of an operation's end; None if it has heard of all."""
+        """The next message that ends an operation for the app; None if no end waits."""
         if not self._waiting:
             return None
         operation, self._waiting = self._waiting[0], self._waiting[1:]
@@ -61,8 +61,8 @@ class Stops:
     # --- of the socket -----------------------------------------------------------------------------------------------
 
     def client_gone(self, message: Message) -> None:
-        """The client is gone: the app hears of the end once what is to be carried through is done, and stops the rest
-        before."""
+        """The client is gone: the app receives the socket's end, ``message``, once its mutations are done. Until then
+        it receives the ends of its other operations."""
         self._last = message
         carried = [each for each in self._operations if each.runs_on]
         for operation in self._operations:
@@ -73,7 +73,7 @@ class Stops:
         self._let_go()
 
     def follow_unsent(self, message: Message) -> None:
-        """What the app says after the client has gone tells what it is done with."""
+        """Note from a message of the app, which has no client any more, the operation that it completes."""
         text = message.get("text")
         says = read_app_message(text, self._link.dialect) if isinstance(text, str) else None
         operation = None if says is None else self._operations.get(says.id)
@@ -82,7 +82,7 @@ class Stops:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Let the app receive the end, unless something is to be carried through."""
+        """Let the app receive the socket's end, unless a mutation is at work."""
         if self._last is None or self._inbox.disconnect is not None or len(self._operations):
             return
         self._inbox.disconnect = self._last
@@ -90,7 +90,7 @@ class Stops:
         self._served.can_end()
 
     def close(self) -> None:
-        """The app is done."""
+        """The app has returned: forget all ends."""
         for operation in self._waiting:
             if operation.timer is not None:
                 operation.timer.cancel()

@@ -1,8 +1,7 @@
 """Follows an answer that is streamed: server-sent events, or the parts of multipart/mixed.
 
-A document of subscriptions alone may last for as long as its client wants it, and may be silent; every other operation
-has a bound on its silences and on its whole time. Whichever it is, it ends with a block of its caller, and where its
-client does not read.
+A stream of subscriptions alone may last as long as its client wants, and may be silent; any other stream has a bound on
+each silence and on its whole time. Every stream ends when its caller is blocked, and when its client does not read.
 """
 
 from __future__ import annotations
@@ -36,20 +35,21 @@ from fraiseql_guard.core.signals import (
 )
 from fraiseql_guard.telemetry.recorder.sockets import SubscriptionLife
 
-_TOLD: Final = (BLOCKED_CALLER, USER_GONE)
-"""Endings that a client hears of. After any other it shall come again, with a fresh token or to another worker."""
+_EXPLAINED: Final = (BLOCKED_CALLER, USER_GONE)
+"""Endings whose reason is sent to the client. After any other the client should come again, with a fresh token or to
+another worker."""
 
 
 class StreamedAnswer:
-    """One streamed answer, from its head to its end (LiveConnection). ``send`` stands in the place of the server's.
+    """One streamed answer, from its head to its end (LiveConnection). Its :meth:`send` takes the place of the server's.
 
-    ``on_cut`` is called with the refusal for which the answer is cut and the app stopped. Belongs to one event loop.
+    ``on_cut`` is called with a refusal in force, cuts the answer and stops the app. Belongs to one event loop.
     """
 
     first_event_at: float | None = None  # by time.monotonic
-    over = False  # the guard has ended it: what the app sends is not passed on any more
+    over = False  # whether the guard has ended the stream: later messages of the app are dropped
     events = 0
-    _reason: ClosingReason | None = None  # for which the guard has ended it
+    _reason: ClosingReason | None = None  # why the guard has ended the stream
     _last_words: asyncio.Task[None] | None = None
     _slot_timer: DeadlineTimer | None = None
     _closed = False
@@ -88,11 +88,11 @@ class StreamedAnswer:
 
     @property
     def subscribes(self) -> bool:
-        """Whether it carries the events of subscriptions, and nothing else."""
+        """Whether the stream carries the events of subscriptions, and nothing else."""
         return self.kind is StreamKind.SUBSCRIPTION
 
     def begin(self) -> None:
-        """The head of the answer is there."""
+        """Begin to follow the stream, when its head has come."""
         if self.ctx.operation:
             self._runtime.live.add(self)
         if self.subscribes:
@@ -106,7 +106,7 @@ class StreamedAnswer:
     # --- what goes by -------------------------------------------------------------------------------------------------
 
     async def send(self, message: Message) -> None:
-        """Send a message of the app's; what is in it is counted once it is out."""
+        """Send a message of the app, and count its events afterwards."""
         await self._sender.send(message)
         if message["type"] == "http.response.body":
             events = self._runtime.tell(self._framing.feed, message.get("body", b""))
@@ -125,25 +125,26 @@ class StreamedAnswer:
 
     @property
     def _counts(self) -> bool:
-        """Whether no guard further outside counts the same in the same metrics."""
+        """Whether this guard counts the events: no outer guard counts them in the same metrics."""
         return "query" not in self.ctx.told_outside
 
     # --- its deadlines ------------------------------------------------------------------------------------------------
 
     @property
     def observed_at(self) -> float | None:
-        """The moment to which its duration is observed; None: to its end. How long a subscription lives says nothing
-        about how long the app works."""
+        """The moment (time.monotonic) at which the request's duration ends; None: the end of the stream. A
+        subscription's duration ends with its first event, since its life says nothing about the app's speed."""
         if self.kind is StreamKind.BOUNDED:
             return None
         return self.first_event_at or self._head_at
 
     def late(self) -> Denial | None:
-        """Why its deadline has come; None where it is that of any operation."""
+        """The refusal for a deadline of streams that has passed; None if it is the deadline of any operation."""
         return self._deadline.late(quiet_since=self._sender.quiet_since)
 
     def _release_slot(self) -> None:
-        """What only subscriptions do: others are at work to their end."""
+        """Give back a subscription's slot among the operations at work, once it has begun. Other operations keep theirs
+        to their end."""
         if self._slot_timer is None:
             return
         self._slot_timer.cancel()
@@ -154,35 +155,36 @@ class StreamedAnswer:
     # --- its client ---------------------------------------------------------------------------------------------------
 
     def slow(self, waited_seconds: float) -> None:
-        """The client does not read: the answer is cut, but in monitor mode (SendObserver)."""
+        """The client does not read: cut the answer, except in monitor mode (SendObserver)."""
         allowed = self._runtime.settings.socket_send_seconds
         denial = Denial(SLOW_CONSUMER, limit=allowed, actual=round(waited_seconds, 3), tokens=0)
         if apply_mode(self._runtime, self.ctx, denial) is not None:
             self._on_cut(denial)
 
     def gone(self) -> None:
-        """The client has left without a word (SendObserver)."""
+        """The server's ``send`` has failed: the client has left (SendObserver)."""
         self._runner.left = True
         self._runner.interrupt()
 
     # --- its end ------------------------------------------------------------------------------------------------------
 
     def end(self, ending: Ending) -> None:
-        """End it, but a query at the end of its token: that one is over soon, and began while it was good."""
+        """End the stream. The expiry of its token does not end a query, which is over soon and began while the token
+        was good."""
         self._runtime.tell(self._end, ending)
 
     def _end(self, ending: Ending) -> None:
         if self._closed or (ending is TOKEN_OVER and self.kind is StreamKind.BOUNDED):
             return
         self.over, self._reason = True, ending.reason
-        words = self._farewell(ending) if ending in _TOLD and not self._sender.busy else None
+        words = self._farewell(ending) if ending in _EXPLAINED and not self._sender.busy else None
         if words is not None:
             self._last_words = self._loop.create_task(self._say(words))
         self.close()
         self._runner.interrupt()
 
     def _farewell(self, ending: Ending) -> bytes | None:
-        """What the client is told at the end; None where the answer can only be cut."""
+        """The last bytes for the client, with the reason; None where the stream's format can only be cut."""
         extensions = {"code": ending.code.name, "requestId": self.ctx.request_id}
         error = {"message": ending.code.message, "extensions": extensions}
         return self._framing.farewell(orjson.dumps({"errors": [error]}))
@@ -195,33 +197,33 @@ class StreamedAnswer:
 
     @property
     def told(self) -> bool:
-        """Whether the client is told why its answer ends."""
+        """Whether the reason for the end is sent to the client."""
         return self._last_words is not None
 
     async def ended(self) -> None:
-        """Wait until the client has heard why its answer ends, if it is told."""
+        """Wait until the reason for the end, if any, was sent to the client."""
         if self._last_words is not None:
             await self._last_words
 
     def ends_well(self, *, left: bool) -> bool:
-        """Whether it has not failed, although it has no end of the app's own: so subscriptions end when their client
-        leaves (``left``), or by a word of the guard's."""
+        """Whether a stream that the app has not ended counts as a success: a subscription whose client left (``left``),
+        or which the guard has ended."""
         return self.subscribes and (left or self.over)
 
     @property
     def raw_send(self) -> Send:
-        """The server's own, for what an app does after its end."""
+        """The server's own ``send``, for use after the end of the stream."""
         return self._sender.raw
 
     def close(self, *, left: bool = False) -> None:
-        """It has ended. ``left``: because its client has; a second call changes nothing."""
+        """Record the end of the stream; ``left``: because its client left. A second call changes nothing."""
         if self._closed:
             return
         self._closed = True
         self._runtime.live.remove(self)
         self._sender.close()
         if self._slot_timer is not None:
-            self._slot_timer.cancel()  # it is given back once the app has ended
+            self._slot_timer.cancel()  # the request gives its slots back once the app has ended
         if self.subscribes and self._counts:
             seconds = self._loop.time() - self._began_at
             life = SubscriptionLife(reason=self._ended_by(left=left), seconds=seconds, events=self.events)
@@ -237,11 +239,11 @@ class StreamedAnswer:
 
     @property
     def credentials(self) -> Sequence[str]:
-        """What its identity was verified by (LiveConnection)."""
+        """The credentials by which its user was verified (LiveConnection)."""
         return self.ctx.credentials
 
     def facts(self) -> LiveFacts:
-        """What an operator sees of it."""
+        """The facts that operators see of the stream (LiveConnection)."""
         ctx, age = self.ctx, self._loop.time() - self._began_at
         name = ctx.measured.name if ctx.measured is not None else None
         operation = LiveOperation(

@@ -1,8 +1,8 @@
-"""Leads the upgrade to a WebSocket: checked like a request, and accounted for once, when it is answered.
+"""Handles the upgrade to a WebSocket: checks it like a request, and records it once, when it is answered.
 
-What is said over the socket afterwards is led by a Conversation on GraphQL paths, and elsewhere passes through an
-OtherSocket. How a refusal is answered decides what clients do next: to those of GraphQL over WebSockets an HTTP answer
-is final, and a close with 4503 a reason to come back slower and slower.
+Afterwards a Conversation handles the socket's messages on GraphQL paths, and an OtherSocket passes them on elsewhere.
+The form of a refusal decides what clients do next: GraphQL clients take an HTTP answer for final, and after a close
+with 4503 they come back slower and slower.
 """
 
 from __future__ import annotations
@@ -39,10 +39,9 @@ _LONGEST_REASON: Final = 120
 
 
 class HttpAnswers:
-    """Says which refused upgrades are answered over HTTP: three in a second of each address (prefix of IPv6).
+    """Limits the refused upgrades that are answered over HTTP: three a second for each address (or IPv6 prefix).
 
-    uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk. ``clock`` counts
-    seconds.
+    uvicorn writes an ERROR line about each, and a flood should not fill a disk with them. ``clock`` counts seconds.
     """
 
     _MOST: Final = 3
@@ -53,7 +52,7 @@ class HttpAnswers:
         self._given: Lru[str, tuple[int, int]] = Lru(self._REMEMBERED)
 
     def take(self, address: str) -> bool:
-        """Whether there is one left for this address; it is taken."""
+        """Take one of the address's HTTP answers; False if none is left."""
         second = int(self._clock())
         since, count = self._given.look(address) or (second, 0)
         count = count + 1 if since == second else 1
@@ -62,7 +61,7 @@ class HttpAnswers:
 
 
 class Upgrade:
-    """Carries the state of one upgrade. It lives as long as the socket, and keeps no Runtime, which may be replaced."""
+    """The state of one upgrade. Lives as long as the socket, so it must not keep the Runtime, which may be replaced."""
 
     __slots__ = (
         "_answers",
@@ -91,7 +90,7 @@ class Upgrade:
         ctx.subprotocols = tuple(scope.get("subprotocols") or ())
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
-        """Answer the upgrade, or leave it to the app."""
+        """Refuse the upgrade, or run the app on the socket."""
         ctx = self._ctx
         try:
             denial = await check_upgrade(self._runtime, ctx)
@@ -102,7 +101,7 @@ class Upgrade:
             async with self._lead(app, receive) as socket:
                 await socket.serve()
         except Exception:
-            self._answered(500)  # by the server: the app did not
+            self._answered(500)  # the server answers what the app did not
             raise
         finally:
             leave(ctx)
@@ -117,7 +116,7 @@ class Upgrade:
     # --- let pass -----------------------------------------------------------------------------------------------------
 
     def _lead(self, app: ASGIApp, receive: Receive) -> Conversation | OtherSocket:
-        """What stays between the client and the app."""
+        """The part that stands between client and app for the life of the socket."""
         runtime, ctx = self._runtime, self._ctx
         dialect = dialects.of(ctx.subprotocol) if runtime.reads_sockets else None
         if dialect is not None:  # the app cannot choose another
@@ -131,7 +130,7 @@ class Upgrade:
         if runtime.neighbours.active:
             self._scope = runtime.tell(runtime.neighbours.hand_down, self._scope, ctx) or self._scope
         dispatcher, scope, send = self._dispatcher, self._scope, self._watched_send
-        # What follows a socket is loaded with the first one: most guards never see any.
+        # These modules are loaded with the first socket: most guards never see one.
         if dialect is None:
             from fraiseql_guard.asgi.sockets.other import OtherSocket
 
@@ -141,9 +140,9 @@ class Upgrade:
         return Conversation(dispatcher, app, scope, receive, send, ctx, dialect)
 
     def _watched_send(self, message: Message) -> Awaitable[None]:
-        """What the app sends; its answer to the upgrade carries our headers."""
+        """The app's ``send``, which adds the guard's headers to the answer to the upgrade."""
         if self._broken_off:
-            return _nothing()
+            return _drop_message()
         return self._send(message) if self._ctx.status else self._answer(message)
 
     async def _answer(self, message: Message) -> None:
@@ -159,7 +158,7 @@ class Upgrade:
             await self._send(message)
 
     async def _break_off(self, accept: Message) -> None:
-        """The app speaks something else than was chosen: what it says cannot be read."""
+        """End a socket whose app has accepted another subprotocol than the chosen one: its messages cannot be read."""
         self._runtime.recorder.warn(
             f"The app on {self._ctx.endpoint} accepts a WebSocket that offers {self._chosen} and answers "
             f"{accept.get('subprotocol')!r}: it is closed. Have the app accept {self._chosen}"
@@ -173,7 +172,8 @@ class Upgrade:
     # --- refuse -------------------------------------------------------------------------------------------------------
 
     async def _refuse(self, denial: Denial, receive: Receive) -> None:
-        """Answer in the app's place, in the form that has clients do what helps them."""
+        """Refuse the upgrade in the app's place, in the form that makes clients react rightly: over HTTP, or with a
+        close."""
         runtime, ctx = self._runtime, self._ctx
         ctx.denial = denial
         tell_outside(ctx)
@@ -193,7 +193,7 @@ class Upgrade:
         if (await receive())["type"] != "websocket.connect":
             return  # the client has left
         accept = {"type": "websocket.accept", "subprotocol": self._ctx.subprotocol, "headers": []}
-        with suppress(Exception):  # it may leave at any time, which servers tell in different ways
+        with suppress(Exception):  # the client may leave at any time, and servers raise different exceptions then
             await self._send(with_headers(self._runtime, self._ctx, accept))
             await self._send({"type": "websocket.close", "code": dialects.UNAVAILABLE, "reason": denial.code.name})
 
@@ -205,7 +205,7 @@ class Upgrade:
         await self._send({"type": f"{_HTTP_ANSWER}.body", "body": body})
 
     def _answered(self, status: int) -> None:
-        """Account for the upgrade, once: a socket may live for days, and its caller become another."""
+        """Record the upgrade, once, when it is answered: a socket may live for days, and its caller may change."""
         if self._ctx.status:
             return
         self._ctx.status = status
@@ -214,5 +214,5 @@ class Upgrade:
         runtime.tell(runtime.recorder.flush)
 
 
-async def _nothing() -> None:
-    """What is left of a message that is not sent."""
+async def _drop_message() -> None:
+    """Stands in for the send of a message that is dropped."""

@@ -35,7 +35,7 @@ class HostOperation:
 
 
 class InvalidOperationError(Exception):
-    """What was asked for cannot be executed; ``errors`` say why."""
+    """The operation cannot be executed; ``errors`` say why."""
 
     def __init__(self, errors: Sequence[GraphQLError]) -> None:
         super().__init__(errors[0].message)

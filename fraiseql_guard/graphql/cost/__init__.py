@@ -1,1 +1,1 @@
-"""What an operation costs: what the schema says, the plan of a document, its price for one request, and the limits."""
+"""Computes the cost of an operation: from the schema, a plan of the document, and the price for one request."""

@@ -54,7 +54,7 @@ class CostPlan:
         return tuple(values)
 
     def price(self, bindings: Bindings) -> Prices:
-        """What a request with these variables costs."""
+        """The prices of a request with these variables."""
         resolved = self.resolve(bindings)
         # Nothing that was sent changes a size: the price was computed with the plan.
         if resolved is self.resolved:

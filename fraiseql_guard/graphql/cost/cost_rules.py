@@ -1,4 +1,4 @@
-"""What one field costs: its weight, the size of its list, and what its arguments ask for."""
+"""Computes the cost of one field: its weight, the size of its list, and the cost of its arguments."""
 
 from __future__ import annotations
 

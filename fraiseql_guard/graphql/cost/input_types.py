@@ -1,4 +1,4 @@
-"""What a schema says about arguments and input types: which of them may hold a size, and what they cost."""
+"""Reads a schema's arguments and input types: which of them may hold a size, and their costs."""
 
 from __future__ import annotations
 

@@ -39,8 +39,8 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a request costs and asks for. ``costs`` are those of each term, ``single`` those inside a page, ``sizes``
-    its n. ``sure_complexity`` and ``sure_offset`` are without what was only guessed."""
+    """The cost of a request in points, its list sizes and offsets. By term: ``costs``, ``single`` (the cost inside a
+    page), ``sizes``. ``sure_complexity`` and ``sure_offset`` leave out what was only guessed."""
 
     complexity: int
     sure_complexity: int

@@ -1,4 +1,4 @@
-"""What the arguments of a field ask for with the variables of one request."""
+"""Resolves the arguments of a field with the variables of one request: its size, its offset, its points."""
 
 from __future__ import annotations
 

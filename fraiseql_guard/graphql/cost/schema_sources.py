@@ -1,4 +1,4 @@
-"""Where a schema comes from: the objects of libraries that hold one, SDL text, files, and callables."""
+"""Loads a schema from its sources: objects of GraphQL libraries, SDL text, files, and callables."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a GraphQL request looks like in HTTP: its envelope in JSON, in a URL or in multipart, read strictly."""
+"""Reads the envelope of a GraphQL request over HTTP strictly: in JSON, in a URL or in multipart."""

@@ -22,7 +22,7 @@ _MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
 _USUAL_TYPES: Final = frozenset(
     {JSON, *(f"{JSON};{blank}charset={name}" for blank in ("", " ") for name in ("utf-8", "UTF-8"))}
 )
-"""What nearly all clients send: it need not be read."""
+"""Content types of nearly all clients, which need not be parsed."""
 _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "query": (str, "a string"),
     "operationName": (str, "a string or null"),
@@ -53,14 +53,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEnvelope:
-    """Why a request has no envelope, although the text of its document could be read."""
+    """The refusal of a request without a valid envelope, whose document's text could be read."""
 
     denial: Denial
     query: str
 
 
 Envelopes = tuple[Envelope, ...] | Denial | UnreadableEnvelope
-"""Those of a request, or why it has none."""
+"""The envelopes of a request, or the reason why it has none."""
 
 
 class EnvelopeReader:

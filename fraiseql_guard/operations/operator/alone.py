@@ -1,4 +1,4 @@
-"""What one worker can tell by itself while the store does not answer."""
+"""Reports from one worker's own knowledge while the store does not answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnKnowledge:
-    """Where a process finds what it knows without asking the store."""
+    """The parts of a process that know something without asking the store."""
 
     heartbeat: Callable[[], Heartbeat]
     """Returns the heartbeat that it would write now."""

@@ -46,15 +46,15 @@ from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 _OPERATOR = PolicyName.OPERATOR
 _MOST: Final = 1_000
 _NETWORKS: Final = "network_"
-"""Begins the cursor of a page that starts among operators' blocks of networks; the number of those before it
+"""Prefix of a cursor for a page that starts among the operators' blocks of networks; the number of blocks before it
 follows."""
 CURSOR_PATTERN: Final = f"({_NETWORKS}[0-9]{{1,9}}|{STORE_CURSOR})"
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocked:
-    """What a block met: recent requests that it would have refused, whether it held already for as long, how many live
-    connections of this process it has ended, and what keeps it from refusing."""
+    """The effects of a block: recent requests that it would have refused, whether it held already for as long, the live
+    connections of this process that it has ended, and the reason if it refuses nothing."""
 
     met: Met | None
     known: bool
@@ -91,7 +91,7 @@ class Blocks:
         met, ended = blocked.met, blocked.ended
         told = {"would_have_met": met.requests if met else None, "connections_ended": ended or None}
         await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, **told})
-        # What other workers end is not known yet: they look twice a second.
+        # Connections that other workers end are not known yet: they poll twice a second.
         more = f" {ended:,} of its live connections ended in this worker at once." if ended else ""
         more += f" It {blocked.watched}." if blocked.watched else ""
         details: dict[str, object] = {"requests_seen": met.of} if met else {}

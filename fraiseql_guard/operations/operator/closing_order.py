@@ -1,4 +1,4 @@
-"""What an operator tells all workers about live connections: which of them end, and with which code."""
+"""The operators' order to all workers to end certain live connections with a certain code."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Closable(Protocol):
 
     @property
     def ctx(self) -> RequestContext:
-        """What is known of it."""
+        """The context of the connection's request."""
         ...
 
     def facts(self) -> LiveFacts:
-        """What an operator sees of it."""
+        """The facts that operators see of the connection."""
         ...
 
 
@@ -45,11 +45,11 @@ class ClosingOrder:
     code: int = CLOSING_CODE
 
     def written(self) -> str:
-        """As the store keeps it."""
+        """The text in which the store keeps the order."""
         return orjson.dumps(asdict(self)).decode()
 
     def means(self, connection: Closable) -> bool:
-        """Whether it is about this connection."""
+        """Whether the order ends this connection."""
         if self.connection_id is not None:
             return connection.facts().id == self.connection_id
         ctx = connection.ctx

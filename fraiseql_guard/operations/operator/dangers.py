@@ -26,7 +26,7 @@ _LOOPBACK: Final = tuple(map(parsing.network, ("127.0.0.0/8", "::1/128")))
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """How many of the last requests (``of``), over all workers, a block would have refused."""
+    """The number of requests that a block would have refused, among the last ``of`` requests of all workers."""
 
     requests: int
     of: int
@@ -47,13 +47,14 @@ def met_by_user(beats: Sequence[Heartbeat], subject: Subject) -> Met | None:
 
 
 def watched_block(beats: Iterable[Heartbeat], control: Overrides) -> str:
-    """What is to be said of a block of a caller: it refuses nothing where the protection that it belongs to only
-    monitors. Empty where every worker enforces it. ``control`` are the overrides in force before the block."""
+    """A warning for a block of a caller that refuses nothing on some workers, because the protection that it belongs to
+    only monitors there. Empty where every worker enforces it. ``control`` are the overrides in force before the
+    block."""
     return _watched(beats, control, lambda mounted: owner_of(PolicyName.OPERATOR, mounted))
 
 
 def watched_document(beats: Iterable[Heartbeat], control: Overrides) -> str:
-    """The same of a block of a document or an operation."""
+    """As :func:`watched_block`, for a block of a document or an operation."""
     return _watched(beats, control, lambda _: Protection.QUERY_LIMITS)
 
 

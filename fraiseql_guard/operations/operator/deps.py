@@ -41,7 +41,7 @@ class OperatorDeps:
     allow_list: AllowList
     audit: Audit
     connections: OwnConnections | None = None
-    """Those of this process; None outside of a guard."""
+    """The live connections of this process; None outside of a guard."""
     clock: Callable[[], float] = field(default=time.time)
 
     async def control(self) -> Overrides:

@@ -24,7 +24,7 @@ from fraiseql_guard.operations.tuning.result import TuningResult
 
 
 class Origin(StrEnum):
-    """Who brought a sanction."""
+    """The origin of a sanction: an escalation policy, or an operator."""
 
     AUTOMATIC = "automatic"
     OPERATOR = "operator"
@@ -56,7 +56,7 @@ class BlockPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifting:
-    """How far the lifting of all sanctions of one origin is."""
+    """The progress of lifting all sanctions of one origin."""
 
     origin: str
     """automatic, operator or any."""
@@ -141,15 +141,15 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What an action did. ``message`` is one sentence for a person."""
+    """The result of an action. ``message`` is one sentence for a person."""
 
     message: str
     changed: bool = True
     """False if everything was as wanted already."""
     affected: int = 0
-    """How many sanctions were lifted, documents added, workers reached, ..."""
+    """Number of sanctions lifted, documents added, workers reached, ..."""
     would_have_met: int | None = None
-    """How many of the requests lately seen a block would have refused."""
+    """Number of the last requests that a block would have refused; None if it was not measured."""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -160,9 +160,9 @@ class Sockets:
     items: Sequence[LiveFacts]
     """The 20 largest of each worker, by their operations and what waits: as they were a few seconds ago."""
     open: Mapping[str, int]
-    """How many are open on all workers, by their protocol."""
+    """Number of open connections on all workers, by their protocol."""
     opened_last_minute: int = 0
-    """WebSockets."""
+    """WebSockets opened in the last minute."""
     closed: Mapping[str, int] = field(default_factory=dict)
     """WebSockets that were closed in the last five minutes, by reason."""
     holders: Sequence[SocketHolder] = ()
@@ -191,16 +191,16 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alone:
-    """What one worker knows by itself, at most 100 of each, while the store does not answer."""
+    """The knowledge of one worker while the store does not answer, at most 100 of each."""
 
     worker: str
     """Its id."""
     sanctions: int
-    """How many it knows to be in force."""
+    """Number of sanctions in force that the worker knows."""
     blocks: Sequence[Block] = ()
     offenders: Sequence[Offender] = ()
     refusals: Sequence[Refusal] = ()
-    """Those that it could not write yet."""
+    """Refusals that the worker could not write to the store yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

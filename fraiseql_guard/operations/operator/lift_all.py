@@ -23,12 +23,12 @@ from fraiseql_guard.stores.sanctions import Sanctioned
 _ATTEMPTS: Final = 8
 """Failures of the store after which the job stops. The same command again continues it."""
 RETRY_SECONDS: Final = 0.5
-"""Between two attempts at a store that does not answer."""
+"""Pause between two attempts at a store that does not answer."""
 _REPORT_SECONDS: Final = 0.25
-"""How often the store is told how far the job is."""
+"""Seconds between two reports of the job's progress to the store."""
 _LOOK_SECONDS: Final = 0.2
 _SHARE: Final = 0.5
-"""Part of the time that a batch took for which the next one waits, so that requests are served meanwhile."""
+"""Pause after a batch, as a part of the time that the batch took, so that requests are served meanwhile."""
 
 
 class LiftAll:
@@ -182,7 +182,7 @@ def _going_on(whose: str, job: LiftJob | None) -> Done:
 
 
 def _sentence(whose: str, job: LiftJob) -> str:
-    """How far a job is, for people."""
+    """The progress of a job, as a sentence for people."""
     ended = f"{amount(job.lifted, 'sanction')} of {whose} origin ended"
     if job.state == DONE:
         return f"{ended}."

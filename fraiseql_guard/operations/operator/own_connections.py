@@ -9,12 +9,13 @@ from fraiseql_guard.core.sanction import Sanction
 
 
 class OwnConnections(Protocol):
-    """Ends them at once where a block has come into force: other processes do it with their next look at the store."""
+    """Ends live connections at once when a block comes into force. Other processes do so with their next poll of the
+    store."""
 
     def sanction(self, sanction: Sanction) -> int:
-        """End those that a sanction binds; how many."""
+        """End the connections that a sanction binds; returns how many."""
         ...
 
     def block(self, network: Network) -> int:
-        """End those from a network that an operator has blocked; how many."""
+        """End the connections from a network that an operator has blocked; returns how many."""
         ...

@@ -26,7 +26,7 @@ _YEAR_9999: Final = 253_370_764_800.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerCounts:
-    """What a worker has counted of one caller in the last five minutes.
+    """A worker's counts of one caller in the last five minutes.
 
     ``kind``, ``name`` and ``group`` are those of its Subject, so that a user_id can be resolved to exactly one user;
     ``shown`` is the user_id or address.
@@ -43,8 +43,8 @@ class CallerCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """How many of a worker's last requests (at most 1,000) came from its most frequent addresses and users. ``users``
-    are named as their subjects."""
+    """The numbers of a worker's last requests (at most 1,000) by its most frequent addresses and users. The keys of
+    ``users`` are the names of their subjects."""
 
     requests: int = 0
     addresses: Mapping[str, int] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Heartbeat:
     connections: Sequence[LiveFacts] = ()
     """The largest of its live connections."""
     usage: Mapping[str, Any] | None = None
-    """What its requests ask for (tuning/usage_report.py)."""
+    """The usage report of the worker's requests (tuning/usage_report.py)."""
 
 
 def write_heartbeat(heartbeat: Heartbeat) -> bytes:

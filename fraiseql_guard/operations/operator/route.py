@@ -24,7 +24,7 @@ class Route:
     path: str
     does: str
     calls: str = ""
-    """The method of the Operator that does it; the fields are its arguments."""
+    """The method of the Operator that the route calls; the fields are its arguments."""
     fixed: Arguments = field(default_factory=dict)
     """Arguments that are the same for every request of this route."""
     event: Event | None = None
@@ -37,7 +37,7 @@ class Route:
     rule: Mapping[str, Any] = field(default_factory=dict)
     """Conditions between the fields of the body, as JSON Schema."""
     result: type | None
-    """None: a plain JSON object."""
+    """The type of the answer; None for a plain JSON object."""
     many: bool = False
     only: Mapping[str, str] = field(default_factory=dict)
     """Answer only the items whose attributes have these values."""

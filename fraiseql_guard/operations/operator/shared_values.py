@@ -39,17 +39,17 @@ class SocketHolder:
     """``anonymous`` without a verified user."""
     ip_address: str
     open: int
-    """How many."""
+    """Number of open connections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """What lives on in a worker after a request was let pass."""
+    """The live connections of a worker."""
 
     open: Mapping[str, int]
     """WebSockets and streamed subscriptions, by their protocol."""
     opened_last_minute: int = 0
-    """WebSockets."""
+    """WebSockets opened in the last minute."""
     closed: Mapping[str, int] = field(default_factory=dict)
     """WebSockets that were closed in the last five minutes, by reason."""
     holders: Sequence[SocketHolder] = ()
@@ -74,7 +74,7 @@ class Worker:
     token_keys: Mapping[str, int]
     """Tokens verified by each key: current, old, new, or a kid."""
     key_fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """Of every configured key, by its slot, as a digest that tells keys apart and gives none away."""
+    """A fingerprint of each configured key, by its slot. It tells keys apart and reveals none."""
     control_version: int = 0
     in_flight: int | None = None
     """Operations at work; None where they are not counted."""
@@ -118,7 +118,7 @@ class Refusal:
     enforced: bool = True
     worker: str = ""
     limit_key: str | None = None
-    """Whose bucket was short, where limits count by another key than the user or address."""
+    """The key whose bucket was short, where limits count by another key than the user or address."""
     remedy: str = ""
     """One sentence: what would help, with the variable or the command."""
     time: str = ""

@@ -19,18 +19,18 @@ from fraiseql_guard.operations.operator.shared_values import SocketHolder
 from fraiseql_guard.stores.overrides import CLOSE_SOCKETS, DRAIN_SOCKETS, Override, command
 
 _CODES: Final = range(4000, 5000)
-"""Those of applications (RFC 6455, section 7.4.2)."""
+"""The closing codes of applications (RFC 6455, section 7.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _CallerFilter:
-    """Whose connections an operator asks for; None stands for everybody's."""
+    """Selects the connections of one user, or of an address or network; of all callers if both are None."""
 
     user_id: str | None
     where: parsing.Network | None
 
     def about(self, each: LiveFacts | SocketHolder) -> bool:
-        """Whether this is one of theirs."""
+        """Whether a connection, or a holder of connections, is selected."""
         if self.user_id is not None and each.user_id != self.user_id:
             return False
         return self.where is None or _is_in(each.ip_address, self.where)
@@ -107,7 +107,7 @@ class SocketActions:
         )
 
     async def _tell(self, entry: Override) -> int:
-        """Bring a command into force; how many workers hear it."""
+        """Bring a command into force; returns the number of living workers, which carry it out."""
         workers = len(await self._deps.heartbeats())
         with store_answering():
             await self._deps.store.overrides.put(entry)
@@ -123,7 +123,7 @@ def _named(order: ClosingOrder, where: str | None) -> str:
 
 
 def _largest(beats: Sequence[Heartbeat]) -> list[LiveFacts]:
-    """What workers name, the largest first, each with its worker."""
+    """The connections that workers report, the largest first, each with its worker."""
     found = (replace(each, worker=beat.worker.id) for beat in beats for each in beat.connections)
     return sorted(found, key=lambda each: each.weight, reverse=True)
 
@@ -136,7 +136,7 @@ def _added(counts: Iterator[Mapping[str, int]]) -> Mapping[str, int]:
 
 
 def _added_holders(holders: Iterator[Sequence[SocketHolder]]) -> list[SocketHolder]:
-    """What callers have on all workers together, the most first."""
+    """The numbers of open connections by caller, over all workers, the largest first."""
     total: Counter[tuple[str, str]] = Counter()
     for each in chain.from_iterable(holders):
         total[each.user_id, each.ip_address] += each.open

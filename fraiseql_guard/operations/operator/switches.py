@@ -1,4 +1,4 @@
-"""What holds on all workers for a while: modes, settings, refused documents and operations; and commands done once."""
+"""Fleet-wide overrides: modes, settings, refused documents and operations, for a while; and commands, done once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REFUSES: Final = frozenset({OverrideKind.DOCUMENT, OverrideKind.OPERATION})
 """Kinds whose entries refuse requests."""
 
 _SAID: Final = 1_000
-"""Characters of a value that lines and answers repeat."""
+"""Most characters of a value that log lines and answers repeat."""
 
 
 @dataclass(frozen=True, slots=True)
