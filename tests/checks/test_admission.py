@@ -56,7 +56,7 @@ class Asked(MemoryStore):
 class Front:
     """The admission of one process, two requests a minute, and all that it is built of."""
 
-    def __init__(self, modes: dict[Protection, Mode] | None = None, **settings: Any) -> None:
+    def __init__(self, modes: dict[Protection, Mode] | None = None, *, beside: bool = False, **settings: Any) -> None:
         self.clock = ManualClock()
         self.store = Asked(self.clock)
         self.refusals = Refusals(clock=self.clock)
@@ -70,7 +70,7 @@ class Front:
         observer: Any = SimpleNamespace(app_documents=lambda _: None)
         self.documents = AppDocuments(self.store, observer=observer, clock=self.clock)
         self.admission = Admission(
-            self.store, self.refusals, self.settings, of_all, self.blocked, app_documents=self.documents
+            self.store, self.refusals, self.settings, of_all, self.blocked, app_documents=self.documents, beside=beside
         )
 
     async def admits(self, ctx: RequestContext | None = None, denial: Denial | None = None) -> Denial | None:
@@ -422,3 +422,19 @@ def test_what_the_app_takes_is_asked_for_the_caller_and_is_no_offence() -> None:
     assert (question.subject, question.charges, question.enforced) == (ctx.subject, more, True)
     assert (question.abuse, question.offence) == (None, None)
     assert question.exempt == {PolicyName.BRUTE_FORCE}
+
+
+async def test_a_caller_who_chooses_the_key_at_will_pays_beside_it() -> None:
+    front = Front(beside=True)
+    assert await front.admits(request_of(keyed=Subject("key", "tenant-1"))) is None
+    (asked,) = front.store.requests
+    assert [charge.own for charge in asked.charges] == [False, True]
+
+
+async def test_what_this_process_was_paid_alone_is_noted_for_what_is_given_back() -> None:
+    front = Front()
+    asked = AdmitRequest(request_of().subject)
+    for alone in (False, True):
+        ctx = request_of()
+        assert front.admission.conclude(ctx, asked, AdmitResult(admitted=True, alone=alone)) is PASSED
+        assert ctx.paid_alone is alone

@@ -9,8 +9,10 @@ import pytest
 
 from fraiseql_guard.checks.lockouts import Lockout, Lockouts
 from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.core.signals import UNKNOWN
+from fraiseql_guard.core.signals import UNKNOWN, PolicyName
+from fraiseql_guard.identity.logins import login_subject
 from fraiseql_guard.stores import AdmitRequest, AdmitResult, MemoryStore
 from fraiseql_guard.testing import ManualClock
 from tests.support.contexts import request_of
@@ -21,6 +23,7 @@ class Told:
 
     def __init__(self) -> None:
         self.logins: list[str] = []
+        self.addresses: list[str] = []
         self.lockouts: list[int] = []
         self.faults: list[str] = []
         self.broken = False
@@ -28,9 +31,11 @@ class Told:
     def login(self, ctx: RequestContext, outcome: Any) -> None:
         self._may_break()
         self.logins.append(outcome.value)
+        self.addresses.append(ctx.address)
 
     def imposed(self, ctx: RequestContext, imposed: Any) -> None:
         self._may_break()
+        self.addresses.append(ctx.address)
         self.lockouts.append(round(imposed.sanction.expires_in_seconds))
 
     def fault(self, part: str, error: Exception) -> None:
@@ -111,8 +116,17 @@ async def test_a_success_forgets_the_failures_of_its_pair_alone() -> None:
     await desk.fails(2, name="bob")
     await desk.lockouts.succeeded("alice", request_of())
     assert desk.told.logins[-1] == "succeeded"
+    assert desk.told.addresses == [request_of().address] * 5
     assert await desk.fails(2) == [None, None]
     assert await desk.fails(1, name="bob") == [120]
+
+
+async def test_a_success_forgets_failures_and_lifts_no_other_sanction() -> None:
+    desk = Desk()
+    subject = login_subject("alice", request_of().address_subject)
+    await desk.store.sanctions.impose(Sanction(subject, PolicyName.OPERATOR, 600))
+    await desk.lockouts.succeeded("alice", request_of())
+    assert [each.policy for each in await desk.store.sanctions.all()] == [PolicyName.OPERATOR]
 
 
 @pytest.mark.parametrize("spared", [{"shared_peer": True}, {"allow_listed": True}])
@@ -201,7 +215,7 @@ async def test_what_breaks_is_told_once_and_a_login_that_could_not_be_checked_is
         desk.store.admit = None  # type: ignore[assignment, method-assign]
         assert await desk.locked() == expected
         assert await desk.fails(1) == [expected]
-        assert [fault.partition(":")[0] for fault in desk.told.faults] == ["lockouts"] * 2
+        assert desk.told.faults == ["lockouts: 'NoneType' object is not callable"] * 2
         assert desk.told.logins == ["failed"]
 
 

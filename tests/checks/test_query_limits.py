@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fraiseql_guard.checks.query_limits import QueryLimits
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.place import Place
@@ -94,8 +95,8 @@ RULES = {
 }
 
 
-def by_rule(ctx: RequestContext) -> Denial | None:
-    settings = Settings.load({}, rules=RULES, batching=True)
+def by_rule(ctx: RequestContext, rules: Any = RULES) -> Denial | None:
+    settings = Settings.load({}, rules=rules, batching=True)
     table = RuleTable(settings)
     ctx.place = Place(graphql="/graphql", rules=table.at(["/graphql"], ["/graphql"], "/graphql"))
     table.narrow(ctx)
@@ -127,6 +128,25 @@ def test_the_operations_of_a_batch_have_their_own_rules() -> None:
 
 def test_of_what_is_refused_unread_the_rule_is_the_one_for_what_is_not_known() -> None:
     ctx = asking(method="GET")
-    assert by_rule(ctx) == Denial(BAD_REQUEST, detail="GET with a body")
-    assert ctx.rules is not None
-    assert ctx.rule is ctx.rules.unmeasured
+    by_path = {"rules": [{"name": "by-path", "match": {"path": "/graphql"}, "max_depth": 9}]}
+    assert by_rule(ctx, by_path) == Denial(BAD_REQUEST, detail="GET with a body")
+    assert ctx.rule is not None
+    assert ctx.rule.name == "by-path"
+    without = asking(method="GET")
+    by_rule(without)
+    assert without.rule is None
+
+
+def test_the_reader_is_told_whose_request_it_is() -> None:
+    """Callers share the room for persisted queries: it takes from the one who fills it."""
+    told: list[Subject | None] = []
+
+    class Noting(Reader):
+        def read(self, *asked: Any, caller: Subject | None = None, **options: Any) -> Any:
+            told.append(caller)
+            return super().read(*asked, caller=caller, **options)
+
+    settings = Settings.load({})
+    ctx = asking(user="alice")
+    assert QueryLimits(Noting(settings, rules=RuleTable.of(settings))).decide(ctx) is None
+    assert told == [ctx.subject]
