@@ -151,7 +151,7 @@ class Reader:
     ) -> RequestAnalysis:
         from fraiseql_guard.graphql.http.multipart import read_form  # with the first upload
 
-        # What is analyzed is the part with the operations; where it is rewritten, the other parts stay as they are.
+        # Only the part with the operations is analyzed, and rewritten if need be; other parts stay as they are.
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
             return RequestAnalysis(None, form)

@@ -53,7 +53,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEnvelope:
-    """The refusal of a request without a valid envelope, whose document's text could be read."""
+    """The refusal of a request without a valid envelope. ``query`` is the text of its document, for the log."""
 
     denial: Denial
     query: str
