@@ -1,4 +1,4 @@
-"""A document analyzed once for all its requests: what does not depend on their variables."""
+"""Analyzes a document once for all its requests: everything that does not depend on their variables."""
 
 from __future__ import annotations
 
@@ -37,39 +37,40 @@ _UNMEASURABLE: Final = "Its selections merge in too many ways to be measured."
 
 
 def gravest(kinds: Iterable[OperationKind]) -> OperationKind:
-    """A mutation if there is any, else a subscription, else a query."""
+    """The gravest kind of several operations: mutation before subscription before query."""
     return min(kinds, key=_GRAVITY.index)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentVariant:
-    """A document with its switches (the variables of @skip and @include) in one position."""
+    """The numbers of a document with its switches (the variables of @skip and @include) in one position."""
 
     positions: tuple[tuple[str, bool], ...]
     depth: int
     deepest: Path
-    root_field_count: int  # of all operations
-    most_root_fields: int  # of one operation
-    mutation_root_fields: int
+    root_field_count: int  # of all operations together
+    most_root_fields: int  # of the operation that has most
+    mutation_root_fields: int  # of the mutation that has most
     plan: CostPlan
 
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedDocument:
-    """A document that does not contradict itself. ``variants`` is a bounded memory."""
+    """A document that does not contradict itself, with its numbers. ``variants`` caches at most 8 variants, keyed by
+    the positions of the switches."""
 
     document: DocumentNode
     kind: OperationKind
     kinds: frozenset[OperationKind]
     names: frozenset[str | None]
-    root_fields: frozenset[str]  # every name at the root of any operation, whatever is removed
-    counts: SelectionCounts  # over all operations, whatever is removed
+    root_fields: frozenset[str]  # names of the root fields of all operations, @skip and @include ignored
+    counts: SelectionCounts  # the largest of any operation, @skip and @include ignored
     repetition: RepetitionCounts
     rules: CostRules
     variants: dict[tuple[tuple[str, bool], ...], DocumentVariant]
 
     def variant(self, variables: Mapping[str, Any]) -> DocumentVariant | Denial:
-        """The document as these variables switch it. The Denial is about what only this position shows."""
+        """The variant of the document that these variables select; a Denial if it cannot be measured."""
         positions = {}
         if self.document.switches:
             positions = switch_positions(self.document.switches, self.document.defaults, variables)
@@ -77,7 +78,7 @@ class AnalyzedDocument:
         variant = self.variants.get(key)
         if variant is None:
             occurrences = root_occurrences(self.document, positions)
-            made = _variant(self.document, self.rules, positions, SelectionMerger(self.document), occurrences)
+            made = _measure_variant(self.document, self.rules, positions, SelectionMerger(self.document), occurrences)
             if isinstance(made, Denial):
                 return made
             if len(self.variants) >= _MAX_VARIANTS:
@@ -89,7 +90,8 @@ class AnalyzedDocument:
 def analyze_document(
     text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None
 ) -> AnalyzedDocument | Denial:
-    """Parse and check a text that passed the scan, which may have its ``tokens``."""
+    """Parse and check a text that passed the scan; the Denial says why it is refused. ``tokens`` are those that the
+    scan has read; None if there was none."""
     document = read_document(
         text,
         tokens,
@@ -99,11 +101,11 @@ def analyze_document(
     )
     if isinstance(document, Denial):
         return document
-    counts = _total(document, None, rules)
+    counts = _largest_counts(document, None, rules)
     if denial := _far_too_deep(document, counts, settings.max_query_depth):
         return denial
     merging = SelectionMerger(document)
-    repetition = _checked(document, merging, counts, settings, rules)
+    repetition = _check_and_count(document, merging, counts, settings, rules)
     if isinstance(repetition, Denial):
         return repetition
     written = root_occurrences(document, None)
@@ -119,9 +121,9 @@ def analyze_document(
         rules=rules,
         variants={},
     )
-    if not document.switches:  # then there is one variant alone, and half of its work is done
+    if not document.switches:  # a document without switches has one variant, whose counts are known by now
         occurrences = root_occurrences(document, {}) if document.removes else written
-        made = _variant(document, rules, {}, merging, occurrences, counts)
+        made = _measure_variant(document, rules, {}, merging, occurrences, counts)
         if isinstance(made, Denial):
             return made
         analyzed.variants[()] = made
@@ -132,16 +134,16 @@ def _names_in(occurrences: Sequence[Occurrences]) -> frozenset[str]:
     return frozenset([field.name for found in occurrences for field, _ in found])
 
 
-def _checked(
+def _check_and_count(
     document: DocumentNode, merging: SelectionMerger, counts: SelectionCounts, settings: Settings, rules: CostRules
 ) -> RepetitionCounts | Denial:
-    """What is repeated in a document, or why the document contradicts itself or the schema."""
+    """How often the document repeats keys and aliases; a Denial if it contradicts itself or the schema."""
     try:
         types = static_types(document, rules.table, judges_fields=rules.judges_fields) if rules.table else {}
         most = most_repeated(document, merging)
         if most.differs:
             check_conflicts(document, merging.selections, rules.possible_types, types)
-        return _repeated(document, merging, most, counts, settings, rules)
+        return _repetition_of(document, merging, most, counts, settings, rules)
     except UnknownFieldError as error:
         return unknown_field(error.owner, error.name, error.path)
     except UnknownArgumentError as error:
@@ -152,7 +154,7 @@ def _checked(
         return _unmeasurable(settings.max_query_complexity)
 
 
-def _repeated(
+def _repetition_of(
     document: DocumentNode,
     merging: SelectionMerger,
     most: RepeatedKey,
@@ -160,7 +162,8 @@ def _repeated(
     settings: Settings,
     rules: CostRules,
 ) -> RepetitionCounts:
-    """How often one object is asked for the same; where that is too often, without what is below other types."""
+    """How often the document asks one object for the same field. Where that exceeds a limit, selections on different
+    types are counted apart."""
     counted = count_repetitions(document, merging, aliased=counts.aliases + counts.meta_aliases > 0)
     found = replace(counted, times=most.times, path=most.path)
     aliases = max(found.aliases, found.meta_aliases)
@@ -173,13 +176,13 @@ def _repeated(
 
 
 def _far_too_deep(document: DocumentNode, counts: SelectionCounts, limit: int) -> Denial | None:
-    """Depth needs no prices, so what is an offence for its depth is refused before it is priced."""
+    """The refusal of a document whose depth is an offence, before it is priced; None for any other."""
     if document.removes or counts.depth <= limit or counts.depth < 2 * limit:
         return None
     return over(signals.QUERY_TOO_DEEP, limit, counts.depth, offends=True, path=".".join(unfold(counts.deepest)))
 
 
-def _variant(
+def _measure_variant(
     document: DocumentNode,
     rules: CostRules,
     positions: Mapping[str, bool],
@@ -187,14 +190,15 @@ def _variant(
     occurrences: Sequence[Occurrences],
     everything: SelectionCounts | None = None,
 ) -> DocumentVariant | Denial:
-    """``everything`` are the counts of all that is written, if they were taken before."""
+    """Measure one variant; a Denial if that takes too much work. ``everything`` holds the counts without @skip and
+    @include, if they are known."""
     try:
         plan = plan_costs(document, rules, positions, merging, occurrences)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
     counts = everything
     if counts is None or document.removes:
-        counts = _total(document, positions, rules)
+        counts = _largest_counts(document, positions, rules)
     roots = [sum([times for _, times in found]) for found in occurrences]
     mutations = [count for item, count in zip(document.operations, roots, strict=True) if item.kind == "mutation"]
     return DocumentVariant(
@@ -208,8 +212,8 @@ def _variant(
     )
 
 
-def _total(document: DocumentNode, positions: Positions, rules: CostRules) -> SelectionCounts:
-    """The extremes of all operations. Aliases also count in fragments that are never spread: hosts validate them."""
+def _largest_counts(document: DocumentNode, positions: Positions, rules: CostRules) -> SelectionCounts:
+    """The largest numbers of any operation. Aliases of unused fragments count as well: hosts validate these, too."""
     everything = rules.counter.counts_of(document, positions)
     found = everything[: len(document.operations)]
     deepest = max(found, key=lambda item: item.depth)

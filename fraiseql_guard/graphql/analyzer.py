@@ -27,7 +27,7 @@ _NO_APQ: Final = Denial(
 )
 _MUTATION_BY_GET: Final = Denial(signals.MUTATION_BY_GET, headers=((b"allow", b"POST"),))
 _NEAR: Final = 0.8
-"""Part of a limit from which on a request is near it."""
+"""Fraction of a limit above which a request counts as near it."""
 _MAX_ANALYSES: Final = 2048
 _BYTES_PER_ANALYSIS: Final = 2048
 _BYTES_PER_CHARACTER: Final = 60
@@ -37,12 +37,12 @@ _BYTES_PER_DOCUMENT: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class RequestAnalysis:
-    """What was measured and why it is refused; both if it is over a limit, so that the log can show the numbers.
+    """The numbers of a request and its refusal. A request over a limit has both, so that the log can show the numbers.
 
-    ``rewritten`` is what the app gets in place of the body (or a GET's query string) that only named its document.
-    ``noted`` is what a limit would refuse that is only monitored. ``hashes`` are the hex SHA-256 of every text that was
-    read, whether it could be measured or not; ``text`` is that of a refused one, if log lines are to carry it.
-    ``rule`` holds for what was measured; ``shares`` are those of a batch.
+    ``rewritten`` replaces the body (or a GET's query string) of a request that only named its document; None leaves it
+    as it is. ``noted`` is the refusal of a limit that is only monitored. ``hashes`` holds the hex SHA-256 of every
+    document in the request, measured or not; ``text`` is the document of a refused request, if log lines carry it.
+    ``rule`` is the rule in force for the request, None without one; ``shares`` divide a batch among its rules.
     """
 
     measured: Measured | None
@@ -57,15 +57,15 @@ class RequestAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class LimitCheckers:
-    """The limits that refuse, and all limits: those that are only monitored as well."""
+    """Two checkers: ``enforced`` leaves out limits that are only monitored, ``every`` has all limits."""
 
     enforced: LimitChecker
     every: LimitChecker
 
 
 class Analyzer:
-    """Measures documents and compares them with the limits: those of the settings, or of a rule of ``rules``. Frozen,
-    except for its bounded memories."""
+    """Measures documents and compares them with the limits of the settings, or of the rule among ``rules`` that is in
+    force. Frozen, except for its bounded caches."""
 
     __slots__ = ("_analyses", "_by_rule", "_checkers", "_documents", "_monitored", "_rules", "_scanner", "_settings")
 
@@ -78,27 +78,27 @@ class Analyzer:
         remembered_bytes: int,
         rules: RuleTable | None = None,
     ) -> None:
-        # A limit that is only monitored is enforced as one that nothing exceeds.
+        # Among the enforced limits a monitored one is so high that nothing exceeds it.
         monitored: dict[str, Any] = dict.fromkeys(settings.monitor_limits, MAX_COUNT)
         self._monitored = monitored
         self._rules = CostRules(settings, table)
         self._checkers = self._checkers_of(settings, None)
         self._by_rule = {
-            rule: self._checkers_of(_limited(settings, rule), rule)
+            rule: self._checkers_of(_with_limits_of(settings, rule), rule)
             for rule in (rules.in_force if rules is not None else ())
             if rule.limits
         }
         # The scan and the parser read the raised limits, and the largest of all rules; the checkers know the real ones.
-        self._settings = _raised(replace(settings, **monitored) if monitored else settings, rules)
+        self._settings = _with_greatest_depth(replace(settings, **monitored) if monitored else settings, rules)
         self._scanner = Prescanner(self._settings)
-        # By their text, which is compared in full; with their hash, which costs more than to find them.
+        # Keyed by their text. The value has the hash as well, which costs more to compute than to look up the text.
         self._documents: Lru[str, tuple[AnalyzedDocument, str]] = Lru(remembered_documents, max_bytes=remembered_bytes)
         # Analyses of requests that cost the same: clients page through lists with a handful of sizes.
         self._analyses: Lru[Hashable, RequestAnalysis] = Lru(_MAX_ANALYSES)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of what is remembered, as estimated when it was."""
+        """Estimated bytes of the caches."""
         return self._documents.size_bytes + len(self._analyses) * _BYTES_PER_ANALYSIS
 
     def texts(self) -> Iterator[tuple[str, str]]:
@@ -106,7 +106,7 @@ class Analyzer:
         return ((query_hash, text) for text, (_, query_hash) in list(self._documents.items()))
 
     def forget(self) -> None:
-        """Empty the memories."""
+        """Empty the caches."""
         self._documents.clear()
         self._analyses.clear()
 
@@ -129,7 +129,7 @@ class Analyzer:
         remembered = self._documents.get(text)
         # 2. A known text brings its hash along. A request with the hash of another text is refused.
         query_hash = _hash_of(text) if remembered is None else remembered[1]
-        if envelope.extensions and not _is_of(query_hash, envelope.extensions.get("persistedQuery")):
+        if envelope.extensions and not _hash_agrees(query_hash, envelope.extensions.get("persistedQuery")):
             return RequestAnalysis(None, _NO_APQ, hashes=(query_hash,))
         # 3. Measure a new text, or only price a known one with the variables of this request.
         try:
@@ -236,20 +236,20 @@ class Analyzer:
         return RequestAnalysis(measured, denial, noted=noted, hashes=hashes, rule=rule)
 
 
-def _limited(settings: Settings, rule: RuleInForce) -> Settings:
+def _with_limits_of(settings: Settings, rule: RuleInForce) -> Settings:
     """The settings with the limits of a rule."""
     limits: dict[str, Any] = dict(rule.limits)
     return replace(settings, **limits)
 
 
-def _raised(settings: Settings, rules: RuleTable | None) -> Settings:
+def _with_greatest_depth(settings: Settings, rules: RuleTable | None) -> Settings:
     """The settings with the greatest depth that any rule lets pass."""
     depth = 0 if rules is None else rules.greatest_depth
     return replace(settings, max_query_depth=depth) if depth > settings.max_query_depth else settings
 
 
 def _near(numbers: Measurements, checkers: LimitCheckers) -> tuple[str, ...]:
-    """The options of the limits that are nearly used up."""
+    """The settings of the limits that the request is near, but not over."""
     compared = checkers.every.compare(numbers)
     near = [option for option, _, limit, actual in compared if _NEAR * limit < actual <= limit]
     # max_aliases has two rows in the table, and is named once.
@@ -260,10 +260,10 @@ def _hash_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _is_of(query_hash: str, persisted: object) -> bool:
-    """Whether the extension persistedQuery, if it is sent, names the document that it comes with.
+def _hash_agrees(query_hash: str, persisted: object) -> bool:
+    """Whether the extension persistedQuery, if it is sent, has the hash of the document beside it.
 
-    The host may store or look up something else under another hash.
+    With another hash the host could store this document, or run another one, under that hash.
     """
     if persisted is None:
         return True
@@ -271,7 +271,7 @@ def _is_of(query_hash: str, persisted: object) -> bool:
 
 
 def _not_runnable(document: AnalyzedDocument, name: str | None, *, by_get: bool) -> Denial | None:
-    """Why no operation of the document can be run, whatever it costs."""
+    """The refusal of a request for which the document has no operation, or which must not be a GET; else None."""
     # GraphQL over HTTP: GET must not run a mutation. One in the document is enough, whichever operation is named.
     if by_get and document.kind == "mutation":
         return _MUTATION_BY_GET

@@ -27,8 +27,8 @@ def join_batch(
     rules: RuleTable | None = None,
     candidates: Candidates | None = None,
 ) -> RequestAnalysis:
-    """One analysis for all operations of a batch: the first refusal, and the sum of what could be measured. Each has a
-    rule of its own among the ``candidates``."""
+    """Join the analyses of a batch into one: the first refusal, and the sum of the operations that could be measured.
+    Each operation has its own rule among the ``candidates``."""
     denial = _first(analyses, lambda item: item.denial)
     noted = _first(analyses, lambda item: item.noted)
     text = _first(analyses, lambda item: item.text)
@@ -40,15 +40,15 @@ def join_batch(
         return RequestAnalysis(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
     measured = _sum(parts, unmeasured=len(analyses) - len(parts))
     # The operations may be within the limit one by one, and above it together.
-    limit = settings.max_query_complexity if rules is None else _most_complex(analyses, settings)
+    limit = settings.max_query_complexity if rules is None else _complexity_limit(analyses, settings)
     if denial is None and measured.complexity > limit:
         denial, noted = _too_complex(measured.complexity, limit, settings, noted)
     analysis = RequestAnalysis(measured, denial, noted=noted, hashes=hashes, text=text)
     return analysis if rules is None or candidates is None else _with_rules(analysis, analyses, rules, candidates)
 
 
-def _most_complex(analyses: Sequence[RequestAnalysis], settings: Settings) -> int:
-    """The largest limit of any operation: together they may cost no more than one of them alone."""
+def _complexity_limit(analyses: Sequence[RequestAnalysis], settings: Settings) -> int:
+    """The largest complexity limit of any operation, which holds for the sum of all."""
     option, default = "max_query_complexity", settings.max_query_complexity
     rules = [item.rule for item in analyses if item.measured]
     return max([default if rule is None else rule.limits.get(option, default) for rule in rules])
@@ -57,7 +57,7 @@ def _most_complex(analyses: Sequence[RequestAnalysis], settings: Settings) -> in
 def _with_rules(
     analysis: RequestAnalysis, analyses: Sequence[RequestAnalysis], rules: RuleTable, candidates: Candidates
 ) -> RequestAnalysis:
-    """The analysis with what each rule is for; none of that where no operation has one."""
+    """The analysis with its rule and the share of each rule; unchanged if no operation has a rule."""
     found = [item.rule if item.measured else candidates.unmeasured for item in analyses]
     if not any(rule is not None for rule in found):
         return analysis
@@ -69,7 +69,8 @@ def _with_rules(
 
 
 def _share(rule: RuleInForce | None, analyses: Sequence[RequestAnalysis]) -> RuleShare:
-    """Of a rule each operation takes at least a token; without one the queries of a batch take one together."""
+    """The tokens and root fields that the operations of one rule take from its limits. Under a rule each operation
+    takes at least one token; without a rule (None) all queries of the batch together take one."""
     mutating = [item.measured.mutation_root_fields if item.measured else 1 for item in analyses]
     fields = sum([item.measured.root_field_count if item.measured else 1 for item in analyses])
     tokens = max(1, sum(mutating)) if rule is None else sum([max(1, each) for each in mutating])
@@ -83,7 +84,7 @@ def _first(analyses: Sequence[RequestAnalysis], part: Callable[[RequestAnalysis]
 def _too_complex(
     complexity: int, limit: int, settings: Settings, noted: Denial | None
 ) -> tuple[Denial | None, Denial | None]:
-    """The refusal of the sum, or what is noted of it where the limit is only monitored."""
+    """``denial`` and ``noted`` of a batch whose summed complexity exceeds the limit."""
     if "max_query_complexity" in settings.monitor_limits:
         # Without an offence: a monitored limit may not lead to a sanction.
         return None, over(signals.QUERY_TOO_COMPLEX, limit, complexity)
@@ -110,7 +111,7 @@ def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
 
 
 def _with_all_names(parts: Sequence[Measured]) -> Measured:
-    """The first, with the names that stand in any of them."""
+    """The first of the parts, with the names, kinds and near limits of all parts."""
     return replace(
         parts[0],
         name=None,

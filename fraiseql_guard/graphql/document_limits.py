@@ -1,4 +1,4 @@
-"""Which limit a measured request exceeds: one table, in the order in which refusals are named."""
+"""Finds the limit that a measured request exceeds, by one table in the order in which refusals are named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _QueryLimit:
     actual: Callable[[Measurements], int]
     path: Callable[[Measurements], Path] = lambda _: ()
     offends: bool = True
-    sure: Callable[[Measurements], int] | None = None  # what is left without guesses, which are never an offence
+    sure: Callable[[Measurements], int] | None = None  # the number without guesses; None: nothing is guessed
 
 
 # Introspection comes last, so that it cannot hide an expensive query, and is never an offence.
@@ -72,8 +72,11 @@ QUERY_LIMITS: Final = (
 
 
 class LimitChecker:
-    """Compares what was measured with the limits of the settings. ``max_nesting``: levels of braces that are parsed.
-    ``rule``: whose limits stand in the settings for others; refusals by them name it."""
+    """Compares measurements with the limits of the settings.
+
+    ``max_nesting`` is the number of levels of braces that are parsed. ``rule`` is the rule whose limits the settings
+    have; a refusal by one of them names it.
+    """
 
     __slots__ = ("_introspection", "_limits", "_max_nesting", "_rule")
 
@@ -88,7 +91,7 @@ class LimitChecker:
         return [(row.setting, row.code, limit, row.actual(numbers)) for row, limit in self._limits]
 
     def decide(self, numbers: Measurements, *, authenticated: bool) -> Denial | None:
-        """The first refusal in the order of the table, or None."""
+        """The refusal for the first exceeded limit, in the order of the table; else that of a policy; else None."""
         prices, counts = numbers.prices, numbers.document.counts
         if prices.invalid_path is not None:
             return Denial(signals.LIST_SIZE_INVALID, path=".".join(prices.invalid_path))
@@ -104,7 +107,9 @@ class LimitChecker:
         return None
 
     def _over_a_limit(self, numbers: Measurements) -> Denial | None:
-        """The first limit that is exceeded. A limit that is just exceeded does not hide an offence against another."""
+        """The refusal for the first exceeded limit, an offence if exceeding any of them is one; None if none is
+        exceeded.
+        """
         exceeded = [
             self._named(row, _denial(row, limit, actual, numbers))
             for row, limit in self._limits
@@ -117,7 +122,7 @@ class LimitChecker:
         return replace(exceeded[0], offence=offence)
 
     def _named(self, row: _QueryLimit, denial: Denial) -> Denial:
-        """The refusal, with the rule whose limit is exceeded."""
+        """The denial with the name of the rule, if the limit is the rule's own."""
         rule = self._rule
         return denial if rule is None or row.setting not in rule.limits else replace(denial, rule=rule.name)
 

@@ -1,4 +1,4 @@
-"""Lists and dicts inside each other, looked through without recursion and without looking at every plain value."""
+"""Walks nested lists and dicts without recursion and without looking at every plain value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _SHORT: Final = 8
 
 
 def generations(value: Any) -> Iterator[list[Any]]:
-    """The containers in a value that hold something: itself, then those directly inside, then those inside these."""
+    """The non-empty containers in a value, level by level: the value itself, the containers in it, those in these.
+    None at all for a plain or empty value."""
     generation = [value] if type(value) in _CONTAINERS and value else []
     while generation:
         yield generation
@@ -19,20 +20,21 @@ def generations(value: Any) -> Iterator[list[Any]]:
 
 
 def containers_of(container: Any) -> Iterable[Any]:
-    """The containers directly inside of one."""
+    """The containers directly inside of a dict or a list."""
     values = container.values() if type(container) is dict else container
-    # Long ones mostly hold none: to ask for the types of all values costs a fraction of looking at each.
+    # Long containers mostly hold plain values: the test of all their types is much faster than a look at each value.
     if len(container) > _SHORT and _CONTAINERS.isdisjoint(map(type, values)):
         return ()
     return [item for item in values if type(item) is dict or type(item) is list]
 
 
 def values_of(container: Any) -> Iterable[Any]:
-    """What a dict or a list holds."""
+    """The values of a dict, or the items of a list."""
     return container.values() if type(container) is dict else container
 
 
 def leaves(layers: Iterable[list[Any]]) -> int:
-    """Values in the generations of one that hold no others; an empty container is one."""
+    """The number of plain values in a value, whose ``layers`` are its :func:`generations`. An empty container counts as
+    one."""
     # Every container that holds something is one value less: its own values stand for it.
     return 1 + sum([len(container) - 1 for layer in layers for container in layer])

@@ -1,4 +1,4 @@
-"""Reads a GraphQL request: from its bytes to what it asks for, or why it is refused."""
+"""Reads a GraphQL request: from its bytes to its numbers, or its refusal."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from fraiseql_guard.stores.documents import digest_of
 
 
 class Reader:
-    """Reads GraphQL requests. Frozen after construction, except for its bounded memories of documents and requests.
+    """Reads GraphQL requests. Frozen after construction, except for its bounded caches of documents and requests.
 
-    ``schema`` makes the costs exact: a GraphQLSchema (or what holds one: a strawberry.Schema), SDL text, the path of an
-    SDL file, or a callable that returns a GraphQLSchema (called here, once). SettingsError if it cannot be read.
-    ``persisted`` outlives a change of the settings; without it the settings say what there is. ``rules`` bring
-    limits of their own.
+    ``schema`` makes the costs exact: a GraphQLSchema, an object that holds one (a strawberry.Schema), SDL text, the
+    path of an SDL file, or a callable that returns a GraphQLSchema (called here, once). SettingsError if it cannot be
+    read. ``persisted`` carries persisted queries over a change of the settings; with None they are made of the
+    settings. ``rules`` may have limits of their own.
     """
 
     __slots__ = ("_analyzer", "_envelopes", "_persisted", "_requests", "_rules", "_settings", "_trusted")
@@ -62,12 +62,12 @@ class Reader:
         if settings.trusted_documents != "off":
             # An analyzer of its own, since it measures the same text with other limits; none of them are rules'.
             self._trusted = Analyzer(without_static_limits(settings), table, **bounds)
-        # Where documents can be named or registered, an analysis depends on which are there, and may register one.
+        # No cache with persisted queries: an analysis depends on those that are known then, and may register one.
         self._requests = RequestCache(max_entries=remembered_requests) if self._persisted is None else None
 
     @property
     def size_bytes(self) -> int:
-        """Size of the caches of documents and requests, and of the texts that clients have registered."""
+        """Estimated bytes of the caches of documents and requests, and of the texts that clients have registered."""
         parts = (self._analyzer, self._trusted, self._persisted, self._requests)
         return sum(part.size_bytes for part in parts if part is not None)
 
@@ -84,10 +84,10 @@ class Reader:
         yield from self._texts_of_requests()
 
     def _texts_of_requests(self) -> Iterator[tuple[str, str]]:
-        """Documents that the analyzer has forgotten, of requests that are still remembered as a whole."""
+        """Hash and text of documents that only the cache of requests still holds, and the analyzer does not."""
         told = {digest for digest, _ in self._analyzer.texts()}
         for sent, analysis in self._requests.items() if self._requests is not None else ():
-            # Most are known to the analyzer; only the others are read again, when an operator asks.
+            # The analyzer knows most documents. Only requests with others are read again.
             if told.issuperset(analysis.hashes):
                 continue
             told.update(analysis.hashes)
@@ -96,13 +96,13 @@ class Reader:
                     yield digest_of(envelope.query), envelope.query
 
     def _envelopes_of(self, sent: SentRequest) -> tuple[Envelope, ...]:
-        """The envelopes of a request that is remembered."""
+        """The envelopes of a cached request."""
         method, content_type, query_string, body, *_ = sent
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         return envelopes if isinstance(envelopes, tuple) else ()
 
     def forget(self) -> None:
-        """Forget what was measured. Trusted and registered documents stay: they are no cache."""
+        """Empty the caches. Trusted and registered documents stay."""
         for part in (self._analyzer, self._trusted, self._requests, self._persisted):
             if part is not None:
                 part.forget()
@@ -118,10 +118,10 @@ class Reader:
         caller: Hashable = None,
         candidates: Candidates | None = None,
     ) -> RequestAnalysis:
-        """Measure a request. Never raises, whatever the bytes. Documents are registered for the ``caller``;
-        ``candidates`` are the rules that the head leaves."""
+        """Measure a request. Never raises, whatever the bytes. A document is registered in the name of ``caller``.
+        ``candidates`` are the rules that may apply by the request's head; None without rules."""
         sent = method, content_type, query_string, body, authenticated, candidates
-        # A server may hand on buffers of its own, which change.
+        # Only bytes are cached: a server may pass a buffer that it changes later.
         requests = self._requests if type(body) is type(query_string) is bytes and len(body) <= LONGEST else None
         # 1. A request that came before, byte for byte.
         if requests is not None and (known := requests.find(sent)):
@@ -151,7 +151,7 @@ class Reader:
     ) -> RequestAnalysis:
         from fraiseql_guard.graphql.http.multipart import read_form  # with the first upload
 
-        # What is analyzed is the part with the operations; where it is rewritten, the other parts stay as they are.
+        # Only the part with the operations is analyzed, and rewritten if need be; other parts stay as they are.
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
             return RequestAnalysis(None, form)
@@ -179,14 +179,14 @@ class Reader:
             return _unread(envelopes)
         # HEAD is measured as GET: a host may run the query to answer it.
         by_get = method != "POST"
-        # Without persisted queries each envelope carries its text.
+        # Without persisted queries each envelope carries its document.
         if self._persisted is None:
             analyses = [
                 self._analyzer.analyze(item, by_get=by_get, authenticated=authenticated, candidates=candidates)
                 for item in envelopes
             ]
             return self._joined(analyses, envelopes, candidates)
-        # Else find the texts first; those of one request are analyzed in its order.
+        # Otherwise find the documents of all envelopes, then analyze them in the order of the request.
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         analyses = [
             self._analyze_resolved(
@@ -196,10 +196,10 @@ class Reader:
         ]
         read = [_envelope_of(*pair) for pair in zip(found, envelopes, strict=True)]
         analysis = self._joined(analyses, read, candidates)
-        named = _named(found)
+        named = _envelopes_to_rewrite(found)
         if not named:
             return analysis
-        # The app is given the texts: what it would find under these names is unknown.
+        # The app gets the texts in place of their names, under which it might find others.
         return replace(analysis, rewritten=_rewritten(query_string, body, named, by_get=by_get))
 
     def _analyze_resolved(
@@ -212,15 +212,15 @@ class Reader:
         authenticated: bool,
         candidates: Candidates | None,
     ) -> RequestAnalysis:
-        """Analyze an envelope as the persisted queries have resolved it (``found``). Trusted documents are read without
-        the static limits; where they are required, no other passes."""
+        """Analyze an envelope for which the persisted queries have found a document, or a denial (``found``). Trusted
+        documents are analyzed without the static limits; where they are required, others are refused."""
         if isinstance(found, Denial):
             return RequestAnalysis(None, found, hashes=_hashes_of(envelope.query))
         analyzer = self._trusted if found.trusted and self._trusted else self._analyzer
         analysis = analyzer.analyze(found.envelope, by_get=by_get, authenticated=authenticated, candidates=candidates)
         if self._persisted is None:
             return analysis
-        # It is measured all the same, so that the log tells what an operator would have to add.
+        # An untrusted document is measured before it is refused, so that the log tells operators what to add.
         if self._persisted.required and not found.trusted:
             untrusted = self._persisted.untrusted()
             return RequestAnalysis(analysis.measured, untrusted, hashes=analysis.hashes, rule=analysis.rule)
@@ -232,7 +232,7 @@ class Reader:
     def _joined(
         self, analyses: list[RequestAnalysis], envelopes: Sequence[Envelope], candidates: Candidates | None
     ) -> RequestAnalysis:
-        """One for the request; with the texts of what is refused, if log lines are to carry them."""
+        """Join the analyses of a request's operations into one. Refused ones get their text, if log lines carry it."""
         if self._settings.log_query_text:
             analyses = [_with_text(*pair) for pair in zip(analyses, envelopes, strict=True)]
         return analyses[0] if len(analyses) == 1 else join_batch(analyses, self._settings, self._rules, candidates)
@@ -249,14 +249,14 @@ def _hashes_of(query: str | None) -> tuple[str, ...]:
 
 
 def _envelope_of(found: Resolved | Denial, envelope: Envelope) -> Envelope:
-    """The envelope with its document's text, where it was found."""
+    """The envelope with the text of its document if that was found, else the envelope as it was sent."""
     return found.envelope if isinstance(found, Resolved) else envelope
 
 
-def _named(found: Sequence[Resolved | Denial]) -> list[Envelope | None]:
-    """The envelopes that named their documents, None for each that carried the text.
+def _envelopes_to_rewrite(found: Sequence[Resolved | Denial]) -> list[Envelope | None]:
+    """For each envelope that named its document the envelope with the text, None for each that carried the text.
 
-    Empty if the app gets the request as it was sent: all carried their texts, or one is refused.
+    Empty if nothing has to be rewritten: all envelopes carried their texts, or one is refused.
     """
     named: list[Envelope | None] = []
     for item in found:
@@ -282,5 +282,5 @@ def _rewritten(query_string: bytes, body: bytes, named: Sequence[Envelope | None
 
 
 def _with_text(analysis: RequestAnalysis, envelope: Envelope) -> RequestAnalysis:
-    """The analysis of what is refused, or would be, with the text of its document."""
+    """The analysis with the text of its document if it has a denial, enforced or monitored; else as it is."""
     return replace(analysis, text=envelope.query) if analysis.denial or analysis.noted else analysis

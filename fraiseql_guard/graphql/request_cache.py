@@ -1,11 +1,11 @@
 """Caches the analyses of whole requests, keyed by their bytes.
 
-Dashboards that poll, and pages that all visitors open, repeat their requests without a change. An analysis is kept only
-if it depends on nothing but what was sent and the settings, which a reader never changes. So those of documents that
-are named or registered (they belong to callers and come and go), of uploads, and of what was refused or noted are not
-kept. Nor are those of mutations, which seldom repeat and may carry passwords.
+Dashboards that poll, and pages that all visitors open, repeat their requests byte for byte. An analysis is cached only
+if it depends on nothing but the request and the settings. So requests with named or registered documents (which come
+and go), uploads, and requests with a denial, enforced or monitored, are not cached. Nor are mutations, which seldom
+repeat and may carry passwords.
 
-A request is cached when it comes for the second time. Of the first there is its hash alone: that costs less, and a
+A request is cached when it comes for the second time. The first time only its hash is kept: that costs less, and a
 caller who asks for something new each time pushes nothing out.
 """
 
@@ -18,11 +18,11 @@ from fraiseql_guard.core.rule_candidates import Candidates
 from fraiseql_guard.graphql.analyzer import RequestAnalysis
 
 SentRequest = tuple[str, str, bytes, bytes, bool, Candidates | None]
-"""All that an analysis depends on: method, Content-Type, query string, body, whether the caller is authenticated, and
-the rules that the head leaves."""
+"""Everything that an analysis depends on: method, Content-Type, query string, body, whether the caller is
+authenticated, and the rules that may apply by the request's head."""
 
 LONGEST: Final = 4096
-"""Bytes of a request that is cached. Longer ones cost more to compare, and could fill the memory."""
+"""Largest request that is cached, in bytes. Longer ones cost more to compare, and could fill the memory."""
 _BYTES_PER_REQUEST: Final = 1536
 """Memory of a cached request besides its bytes, estimated on the safe side."""
 _MOST_SEEN: Final = 4096
@@ -30,14 +30,15 @@ _BYTES_PER_SEEN: Final = 100
 
 
 class RequestCache:
-    """Holds analyses in bounds; the least recently used leaves first. ``find`` returns that of the same request."""
+    """A bounded cache of analyses; the least recently used leaves first. ``find`` returns the analysis of a request, or
+    None."""
 
     __slots__ = ("_analyses", "_seen", "find")
 
     def __init__(self, *, max_entries: int = 1000, max_bytes: int = 4 * 1024 * 1024) -> None:
         self._analyses: Lru[SentRequest, RequestAnalysis] = Lru(max_entries, max_bytes=max_bytes)
         self.find: Final = self._analyses.get  # not wrapped: every request passes here
-        # Hashes of requests that are cached if they come again. Where two have the same, one is cached too early.
+        # Hashes of requests that came once. Of two requests with one hash the second is cached too early.
         self._seen: set[int] = set()
 
     def __len__(self) -> int:
@@ -49,7 +50,7 @@ class RequestCache:
         return self._analyses.size_bytes + len(self._seen) * _BYTES_PER_SEEN
 
     def note(self, sent: SentRequest, analysis: RequestAnalysis) -> None:
-        """Take notice of what became of a request; cache it if it may be cached and has come before."""
+        """Cache the analysis of a request, if it may be cached and the request came before; else keep its hash."""
         if not _may_repeat(analysis):
             return
         # Python's string hashes are keyed per process: no caller can make others collide.
@@ -57,7 +58,7 @@ class RequestCache:
         if number in self._seen:
             self._put(sent, analysis)
             return
-        # Emptied as a whole: to keep an order would cost every request more than a few that are noted twice.
+        # Emptied as a whole: to drop the oldest hash would cost every request more than a few late caches do.
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
         self._seen.add(number)
@@ -69,7 +70,7 @@ class RequestCache:
             self._analyses.put_sized(sent, analysis, _BYTES_PER_REQUEST + size)
 
     def items(self) -> list[tuple[SentRequest, RequestAnalysis]]:
-        """All that is cached, as it is now."""
+        """A copy of all entries."""
         return list(self._analyses.items())
 
     def forget(self) -> None:
@@ -79,7 +80,7 @@ class RequestCache:
 
 
 def _may_repeat(analysis: RequestAnalysis) -> bool:
-    """Whether the analysis of the same request will be the same, and may be kept."""
+    """Whether an equal request would have an equal analysis, and may repeat."""
     if analysis.measured is None or analysis.denial is not None or analysis.noted is not None:
         return False
     return analysis.measured.kind != "mutation"

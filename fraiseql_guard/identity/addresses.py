@@ -36,11 +36,9 @@ class Caller:
     """The source of a request, as the connection and trusted proxies tell it.
 
     ``address`` is exact and canonical (no port, brackets or zone; IPv4-mapped IPv6 is IPv4), or ``unknown``.
-    ``shared``: it is a proxy of ours that is not declared, so all callers behind it look alike. ``private`` and
-    ``loopback`` describe the connection itself, and hold only if it brought no header that only proxies send; in
-    development Starlette's TestClient counts as on this machine.
-    ``header`` is such a header that did come, or empty. A peer whose only such header is one that applications pass on
-    is not ``suspect``: it may be a proxy, and nothing is wrong if it is none.
+    ``shared``: the address is that of an undeclared proxy of ours, so all callers behind it look alike. ``header`` is
+    the name of a header that only proxies send, if one came, else empty. ``private`` and ``loopback`` describe the
+    peer, and are True only if no such header came; in development Starlette's TestClient counts as on this machine.
     """
 
     address: str
@@ -56,25 +54,26 @@ class Caller:
 
     @property
     def suspect(self) -> bool:
-        """Whether to warn an operator: a proxy that is not declared hides its callers."""
+        """Whether to warn an operator of an undeclared proxy that hides its callers. Not by a header that applications
+        pass on as well, since then the peer need not be a proxy."""
         return self.shared and self.header.encode("latin-1") not in PASSED_ON
 
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """The other end of the connection. Without an address it is a unix socket or something unreadable."""
+    """The other end of the connection. ``address`` is None for a unix socket or an unreadable address."""
 
     address: Address | None
     trusted: bool
-    alone: Caller  # the caller when no header says that this is a proxy
+    alone: Caller  # the caller if no header of a proxy came
 
 
 class AddressResolver:
     """Finds the caller of a request from the peer and the header in which trusted proxies name the client.
 
-    By default no proxy is trusted and the caller is the peer. Where the number of proxies is given instead of their
-    networks, every peer that forwards is taken for the nearest one. Never raises after the start. At most
-    ``most_remembered`` peers are remembered, and as many callers behind proxies. SettingsError if the settings
+    By default no proxy is trusted and the caller is the peer. If the settings give the number of proxies instead of
+    their networks, every peer that sends the header is taken for the nearest proxy. Never raises after the start.
+    ``most_remembered`` bounds the cache of peers, and that of callers behind proxies. SettingsError if the settings
     contradict each other.
     """
 
@@ -109,21 +108,21 @@ class AddressResolver:
 
     @property
     def remembered(self) -> tuple[int, int]:
-        """Number of peers, and of callers behind proxies, that are remembered."""
+        """Number of cached peers, and of cached callers behind proxies."""
         return self._peers.count(), self._callers.count()
 
     def resolve(
         self, client: object, lines: Iterable[tuple[bytes, bytes]], names: Iterable[bytes] | None = None
     ) -> Caller:
-        """The caller of a request with ``scope["client"]`` and ``scope["headers"]`` of ASGI, and the names of these
-        where they are known.
+        """The caller of a request. ``client`` and ``lines`` are ``scope["client"]`` and ``scope["headers"]`` of ASGI;
+        ``names`` are the names of the headers, None if they are not at hand.
 
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
         # 1. The peer. The tuple of text and port that all servers give is looked up without a call.
         host = client[0] if type(client) is tuple and client and type(client[0]) is str else None
         peer = self._peers.look(host) if host else None
-        if peer is None:  # not as it nearly always is, or met for the first time
+        if peer is None:  # another shape, or the first request of this peer
             host = _host_of(client)
             peer = self._peers.look(host) or self._meet(host)
         # Most requests come from clients themselves: their header names are known, and none is a proxy's.
@@ -132,13 +131,13 @@ class AddressResolver:
         return self._behind(host, peer, lines, resolved=host is not None and _is_resolved(client))
 
     def _behind(self, host: str | None, peer: _Peer, lines: Iterable[tuple[bytes, bytes]], *, resolved: bool) -> Caller:
-        """The caller by the headers that only proxies send, if there are any."""
+        """The caller by the headers that only proxies send; the peer if there are none."""
         name, chosen = b"", None
         for key, value in lines:
             if not self._proxied[key]:
                 continue
             if key == self._chosen:
-                # No more of it is kept than is ever read: there may be a thousand such lines.
+                # Keep only as many bytes as are read: there may be a thousand such lines.
                 chosen = value if chosen is None else (chosen + b"," + value)[-_READ_HEADER_BYTES:]
             if not name or name in PASSED_ON:
                 name = key  # the first, but rather one that applications do not pass on
@@ -150,7 +149,7 @@ class AddressResolver:
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
-        # A unix socket has no address: it is trusted by its word in the settings.
+        # A unix socket has no address: the word unix in the settings trusts it.
         trusted = address in self._trusted or (host is None and self._unix_trusted)
         caller = Caller(
             address=UNKNOWN if address is None else str(address),
@@ -170,18 +169,18 @@ class AddressResolver:
         caller = self._callers.look(key)
         if caller is None:
             caller = self._walk(peer, name, value)
-            if resolved:  # the address is one caller, and not all who are behind a proxy
+            if resolved:  # the server has put one client's address in the place of the proxy's
                 caller = replace(caller, shared=False, resolved=True)
-            # A long header is read each time: to keep many of them would fill the memory.
+            # Long headers are not cached: many of them would fill the memory.
             if value is None or len(value) <= _REMEMBERED_HEADER_BYTES:
                 self._callers.put(key, caller)
         return caller
 
     def _walk(self, peer: _Peer, name: str, value: bytes | None) -> Caller:
-        """Follow the hops while they are trusted; the last good one is the caller.
+        """Follow the hops from the peer while they are trusted; the caller is the last one that a trusted hop names.
 
-        It is shared if it is one of ours (private, or a trusted proxy) and the header says more about who is behind it
-        than may be believed. A public address is never shared: that would let its owner escape sanctions at will.
+        The caller is shared if its address is ours (private, or a trusted proxy) and the header names further hops,
+        which are not believed. A public address is never shared: its owner could escape sanctions at will.
         """
         address, unread = self._last_good(peer, value) if self._count is None else self._counted(peer, value)
         ours = address is None or address in PRIVATE or address in self._trusted
@@ -195,31 +194,31 @@ class AddressResolver:
         )
 
     def _counted(self, peer: _Peer, value: bytes | None) -> tuple[Address | None, bool]:
-        """The hop that the farthest of the counted proxies names, and whether the header holds more than that.
+        """The hop that the farthest of the counted proxies names, and whether the header names further hops.
 
-        A header with fewer hops has passed fewer proxies, so that the client itself may have written all of it: then
-        the peer is the caller, and what it says is not believed.
+        A header with fewer hops than proxies may be the client's own: then the peer is the caller, and the header is
+        not believed.
         """
         walk = map(self._untranslated, hops(self._header, value or b""))
         hop = next(islice(walk, (self._count or 1) - 1, None), None)
         return (peer.address, True) if hop is None else (hop, any(True for _ in walk))
 
     def _last_good(self, peer: _Peer, value: bytes | None) -> tuple[Address | None, bool]:
-        """The last hop that a trusted one names, and whether the header holds more than that."""
+        """The last hop that a trusted hop names, and whether the header names further hops."""
         address, unread = peer.address, value is None
         walk = map(self._untranslated, hops(self._header, value or b""))
         for hop in walk:
             if hop is None:
-                # What cannot be read hides who is behind it, so that the walk ends at the last good hop.
+                # An unreadable hop hides those behind it: the walk ends at the last good one.
                 return address, True
             address = hop
             if hop not in self._trusted:
-                # Hops further to the left are only what this one claims.
+                # Hops further to the left are claims of this untrusted one.
                 return address, any(True for _ in walk)
         return address, unread
 
     def _untranslated(self, address: Address | None) -> Address | None:
-        """The IPv4 address inside one that a translator (NAT64) has made of it; any other as it is."""
+        """The IPv4 address inside an IPv6 address that a translator (NAT64) has made; any other address as it is."""
         if not isinstance(address, IPv6Address):
             return address
         # One client must not be two callers, once by IPv4 and once through NAT64 (RFC 6052).
@@ -231,7 +230,7 @@ class AddressResolver:
 
 
 def _proxy_count(settings: Settings) -> int | None:
-    """The number of proxies, if it is set; SettingsError if another setting contradicts it."""
+    """The number of proxies in the settings, or None; SettingsError if another setting contradicts it."""
     count, name = settings.proxy_count, name_of("proxy_count")
     if count is None:
         return None
@@ -261,6 +260,6 @@ def _host_of(client: object) -> str | None:
 
 
 def _is_resolved(client: object) -> bool:
-    """Whether a server has replaced the peer by what a header says: uvicorn and hypercorn give it the port 0, which no
-    connection comes from."""
+    """Whether a server has replaced the peer by the address in a header: uvicorn and hypercorn give it the port 0,
+    which no connection comes from."""
     return isinstance(client, (tuple, list)) and len(client) > 1 and client[1] == 0

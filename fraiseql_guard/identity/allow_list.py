@@ -1,5 +1,5 @@
-"""Addresses that are not counted and never blocked automatically: from the settings, from a file that may change, and
-from an operator by way of the store.
+"""The allow-list: addresses that are not counted and never blocked automatically, from the settings, from a file that
+may change, and from operators through the store.
 
 The file is YAML, a list of entries (runbook: rate limiting triggered):
 
@@ -40,15 +40,16 @@ class AllowedEntry:
 
     @property
     def ends_at(self) -> float:
-        """The same as a number: infinity for never."""
+        """``expires_at`` with infinity in place of None."""
         return math.inf if self.expires_at is None else self.expires_at
 
 
 class AllowList:
-    """Answers whether an address is on the list; the file is looked at again at most every 5 seconds.
+    """Tells by ``in`` whether an address is on the list. The file is checked for changes at most every 5 seconds;
+    entries end exactly at their time.
 
     SettingsError at construction if the file cannot be used. Later a bad file leaves the last good list in force, and
-    ``on_problem`` is told once for each change. Entries end to the moment.
+    ``on_problem`` is told once for each change. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -77,22 +78,22 @@ class AllowList:
             ) from None
 
     def update(self, control: Overrides) -> None:
-        """Take over what an operator has allowed for a while."""
+        """Take over the networks that operators have allowed for a while."""
         self._by_operator = tuple(network for network, _ in control.networks(OverrideKind.ALLOW))
         self._take_over(self._clock())
 
     def entries(self) -> Sequence[AllowedEntry]:
         """The entries of the file that are in force."""
-        self._look()
+        self._reload_if_due()
         return self._in_force(self._clock())
 
     def __contains__(self, address: object) -> bool:
         if self._file is not None:
-            self._look()
+            self._reload_if_due()
         # Most lists are empty: then no address is parsed.
         return self._allows and isinstance(address, str) and address in self._networks
 
-    def _look(self) -> None:
+    def _reload_if_due(self) -> None:
         if (self._file is not None and self._file.changed()) or self._clock() >= self._expires_at:
             self._take_over(self._clock())
 
@@ -147,7 +148,7 @@ def _network(number: int, written: object) -> Network:
         network = parsing.network(written)
     except ValueError:
         raise ValueError(f"entry {number}: {written!r} is neither an address nor a network") from None
-    # Nothing would be limited any more: more likely a mistake than meant.
+    # A mistake, most likely: nothing would be limited any more.
     if network.prefixlen == 0:
         raise ValueError(f"entry {number} would allow every address")
     return network

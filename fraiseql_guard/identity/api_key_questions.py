@@ -1,4 +1,4 @@
-"""Asks the app about API keys that the guard does not know: within bounds of time, and of number for each address."""
+"""Asks the app about unknown API keys, in bounded time and with a bounded number of questions for each address."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.identity.api_keys import ApiKey
 
 AskApiKey = Callable[[str], Awaitable[ApiKey | None]]
-"""Given the SHA-256 of a key in hex digits: what is known of the key, or None."""
+"""The app's hook: given the hex SHA-256 of a key, it returns the key's data, or None for an unknown key."""
 
 ANSWER_SECONDS: Final = 2.0
 """Longest wait for the app's answer."""
 UNKNOWN_A_SECOND: Final = 10.0
-"""Unknown keys of one address that the app is asked about. Those that it knows cost nothing."""
+"""Questions a second for each address. A question about a key that the app knows does not count."""
 _MOST_AT_ONCE: Final = 200
 _ADDRESSES: Final = 10_000
 
 
 class Unanswered(Enum):
-    """The app has said nothing: the caller has not failed."""
+    """Why the app has not answered. The caller has not failed."""
 
     FAULT = "fault"
-    FLOOD = "flood"  # it is not asked, because this address has asked about too many unknown keys
+    FLOOD = "flood"  # not asked: the address has sent too many unknown keys
 
 
 Answer = ApiKey | Unanswered | None
@@ -35,7 +35,7 @@ Answer = ApiKey | Unanswered | None
 class ApiKeyQuestions:
     """Asks the app's hook. Requests with one key at the same time ask once.
 
-    ``on_fault`` is told what the hook raised, a time-out too. ``clock`` counts seconds and never goes back.
+    ``on_fault`` is given what the hook raised, a timeout included. ``clock`` counts seconds and never goes back.
     """
 
     def __init__(
@@ -46,7 +46,8 @@ class ApiKeyQuestions:
         self._left: Lru[str, tuple[float, float]] = Lru(_ADDRESSES)
 
     async def answer(self, digest: str, caller: str) -> Answer:
-        """What the app says of the key with this digest; ``caller`` is the address that sends it."""
+        """The app's answer about the key with this digest: its data, None for an unknown key, or why there is no
+        answer. ``caller`` is the address whose questions are counted."""
         asked = self._asked.here()
         task = asked.get(digest)
         if task is None:
@@ -54,13 +55,13 @@ class ApiKeyQuestions:
                 return Unanswered.FAULT
             if not self._take(caller):
                 return Unanswered.FLOOD
-            task = asked[digest] = asyncio.get_running_loop().create_task(self._answered(digest, caller))
+            task = asked[digest] = asyncio.get_running_loop().create_task(self._ask_app(digest, caller))
             task.add_done_callback(lambda _: asked.pop(digest, None))
         # wait leaves the question running when its client leaves: others may wait for the same answer.
         await asyncio.wait([task])
         return Unanswered.FAULT if task.cancelled() else task.result()
 
-    async def _answered(self, digest: str, caller: str) -> Answer:
+    async def _ask_app(self, digest: str, caller: str) -> Answer:
         found: Answer
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -70,10 +71,10 @@ class ApiKeyQuestions:
         except (Exception, asyncio.CancelledError) as error:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                raise  # it was not the hook's doing: the guard is closed
+                raise  # the guard is closed; the hook is not at fault
             self._on_fault(error)
             found = Unanswered.FAULT
-        if found is not None:  # it was no guess
+        if found is not None:  # only questions about unknown keys count
             self._give_back(caller)
         return found
 
@@ -94,7 +95,7 @@ class ApiKeyQuestions:
         return min(UNKNOWN_A_SECOND, left + (self._clock() - counted_at) * UNKNOWN_A_SECOND)
 
     async def aclose(self) -> None:
-        """Give up the questions of the running event loop."""
+        """Cancel the questions of the running event loop."""
         asked = list((self._asked.pop() or {}).values())
         for task in asked:
             task.cancel()

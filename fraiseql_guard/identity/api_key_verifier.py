@@ -1,4 +1,4 @@
-"""Verifies API keys: by a file, by the app, or by both; from a key to a user, or the reason why there is none."""
+"""Verifies API keys by a file, by the app, or by both: from a key to a user, or a failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
 
 REMEMBERED_SECONDS: Final = 60.0
 FAILURE_SECONDS: Final = 10.0
-"""How long an answer of the app is remembered that lets no caller on: it may make the key in the next moment."""
+"""How long a refusal by the app is cached. Short, since the app may create the key in the meantime."""
 _REMEMBERED: Final = 10_000
 _FAILURES: Final = 2_000
 _RETRY_SECONDS: Final = 1.0
@@ -39,12 +39,12 @@ class _KnownAnswer:
 class ApiKeyVerifier:
     """Verifies API keys by their digests. May outlive the runtime that it serves.
 
-    A key is looked up by its SHA-256, and what is found is compared in constant time. How long the lookup takes
-    depends on the digest, of which a caller chooses no part: to come closer to a digest that is known here they would
-    have to invert SHA-256. So a time tells nothing about a key.
+    A key is looked up by its SHA-256, and the digest that is found is compared in constant time. The time of the lookup
+    depends on the digest alone, which a caller cannot choose without inverting SHA-256: so it tells nothing about a
+    key.
 
-    ``clock`` tells the seconds since 1970. A good key is remembered for up to 60 s or until it expires, so that only
-    its first use is written down; another file empties that memory. No key itself is kept.
+    ``clock`` is Unix time. A good key is cached for up to 60 s or until it expires, and logged at its first use only; a
+    change of the file empties the cache. No key itself is kept.
     """
 
     __slots__ = ("_clock", "_failures", "_file", "_good", "_known", "_questions", "_settings", "_table")
@@ -67,23 +67,24 @@ class ApiKeyVerifier:
 
     @property
     def remembered(self) -> int:
-        """How many keys need not be looked up again."""
+        """Number of cached good keys."""
         return len(self._known)
 
     @property
     def size_bytes(self) -> int:
-        """What the remembered keys take, estimated by their number."""
+        """Bytes of the caches, estimated by their numbers of keys."""
         small = len(self._failures) + len(self._good)
         return len(self._known) * _BYTES_PER_KEY + small * _BYTES_PER_DIGEST
 
     def forget(self) -> None:
-        """Look every key up anew."""
+        """Empty the caches, so that every key is looked up anew."""
         self._known.clear()
         self._failures.clear()
         self._good.clear()
 
     def fingerprints(self) -> dict[str, str]:
-        """One for all keys of the file: workers with different ones have read different files."""
+        """One fingerprint of all keys in the file, by which workers that have read different files are told apart;
+        empty without a file."""
         if self._file is None:
             return {}
         table = self.keys_in_force()
@@ -91,14 +92,14 @@ class ApiKeyVerifier:
         return {"api_keys_file": blake2b(text.encode(), digest_size=6).hexdigest()}
 
     async def aclose(self) -> None:
-        """Give up what the app is asked."""
+        """Cancel the questions to the app."""
         if self._questions is not None:
             await self._questions.aclose()
 
     # --- for requests ------------------------------------------------------------------------------------------------
 
     def keys_in_force(self) -> ApiKeyTable:
-        """The keys of the file; another mapping if and only if it was read anew."""
+        """The keys in the file, empty without one; another mapping if and only if the file was read anew."""
         if self._file is not None and (table := self._file.table()) is not self._table:
             self._table = table
             # A key that was taken away must not stay good for another minute.
@@ -106,7 +107,7 @@ class ApiKeyVerifier:
         return self._table
 
     def verify(self, key: str) -> Identity | TokenFailure | KeysMissing:
-        """The user that a key stands for. Never raises. KeysMissing where the app may know it, and was not asked."""
+        """The user of a key, or a failure; KeysMissing if the app has to be asked about it. Never raises."""
         table = self.keys_in_force()
         if not may_be_key(key):
             return _UNKNOWN
@@ -117,12 +118,13 @@ class ApiKeyVerifier:
             return known.answer
         found = _looked_up(table, digest)
         if found is not None:
-            return self._judged(found, digest, now)
+            return self._result_of(found, digest, now)
         return _UNKNOWN if self._questions is None else KeysMissing(_RETRY_SECONDS)
 
     async def complete(self, key: str, caller: str) -> Identity | TokenFailure | KeysMissing:
-        """The same after the app was asked. ``caller`` is the address whose questions are counted."""
-        found, questions = self.verify(key), self._questions  # another request may have asked meanwhile
+        """Verify a key and ask the app about it if it is unknown. KeysMissing if the app did not answer. ``caller`` is
+        the address whose questions are counted."""
+        found, questions = self.verify(key), self._questions  # by now another request may have asked
         if not isinstance(found, KeysMissing) or questions is None:
             return found
         digest = digest_of(key)
@@ -131,17 +133,17 @@ class ApiKeyVerifier:
             return KeysMissing(_RETRY_SECONDS, flood=answer is Unanswered.FLOOD)
         now = self._clock()
         if answer is not None:
-            return self._judged(answer, digest, now)
+            return self._result_of(answer, digest, now)
         self._failures.put(digest, _KnownAnswer(_UNKNOWN, now, now + FAILURE_SECONDS))
         return _UNKNOWN
 
     def knows(self, key: str) -> bool:
-        """Whether this very key was good before. It may have to be looked up again, but no attacker made it up."""
+        """Whether exactly this key was good before, and has not expired: then it is no guess."""
         ends_at = self._good.get(digest_of(key)) if may_be_key(key) else None
         return ends_at is not None and self._clock() < ends_at
 
-    def _judged(self, key: ApiKey, digest: str, now: float) -> Identity | TokenFailure:
-        """The user of a key that exists, or why it is not accepted; remembered."""
+    def _result_of(self, key: ApiKey, digest: str, now: float) -> Identity | TokenFailure:
+        """The user of a known key, or the failure if it is disabled or expired. Caches the result."""
         identity = key.identity(self._settings)
         if key.disabled or now >= key.ends_at:
             reason = FailureReason.USER_DISABLED if key.disabled else FailureReason.TOKEN_EXPIRED

@@ -1,8 +1,7 @@
-"""API keys: what is known of one, and the user that it stands for.
+"""API keys: their data, and the users that they stand for.
 
-No key is kept: the guard knows its SHA-256 digest, which everything here goes by. A digest is enough, and a slow hash
-would add nothing, because a key is no password: made by ``fraiseql-guard api-key`` it has 256 random bits, and no list
-of guesses reaches it.
+The guard keeps no key, but its SHA-256 digest. A slow hash would add nothing, because a key is no password: one that
+``fraiseql-guard api-key`` has made has 256 random bits, which no list of guesses reaches.
 """
 
 from __future__ import annotations
@@ -21,23 +20,24 @@ from fraiseql_guard.core.expiry import expiry_of
 from fraiseql_guard.core.settings import Settings
 
 API_KEY: Final = "api_key"
-"""``Identity.key`` of who came with an API key, and the label in the metrics."""
+"""``Identity.key`` of a user with an API key, and the label in the metrics."""
 API_KEY_ISSUER: Final = "fraiseql-guard:api-key"
-"""Stands in the place of a token's issuer in the subject of an API key. Tokens that claim it are refused
+"""The issuer in the subject of an API key. Tokens that claim it are refused
 (identity/claims.py), so that no token shares limits or sanctions with a key."""
 TENANT: Final = "tenant"
-"""The claim with a key's tenant, where the settings name none."""
+"""The claim with a key's tenant, if the settings name no claim for tenants."""
 MAX_KEY_CHARACTERS: Final = 512
 _MAX_NAME_CHARACTERS: Final = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What an app, or the file of API keys, knows of one key.
+    """The data of one key, from the app or the file of API keys.
 
-    ``name`` says who has it: the ``user_id`` in logs, metrics and limits. Two keys of one name (and tenant) are one
-    caller, which lets a key be exchanged. ``tier`` and ``scopes`` are as a token's. ``expires_at`` is in seconds since
-    1970, a datetime (UTC without a zone) or its RFC 3339 text; None for never. ValueError for anything else.
+    ``name`` is its user: the ``user_id`` in logs, metrics and limits. Two keys of one name (and tenant) are one caller,
+    so that a key can be exchanged for another. ``tier`` and ``scopes`` mean the same as in a token. ``expires_at`` is
+    in seconds since 1970, a datetime (UTC without a zone) or its RFC 3339 text; None for never. ValueError for anything
+    else.
     """
 
     name: str
@@ -56,17 +56,17 @@ class ApiKey:
             raise ValueError("tenant is neither text nor a whole number")
         if not isinstance(self.disabled, bool):
             raise ValueError("disabled is neither true nor false")
-        # In one form each, so that equal keys are equal however they were written.
+        # Normalized, so that equal keys compare equal in whatever form they were given.
         object.__setattr__(self, "scopes", _scopes(self.scopes))
         object.__setattr__(self, "expires_at", _moment(self.expires_at))
 
     @property
     def ends_at(self) -> float:
-        """The expiry in seconds since 1970: infinity for never."""
+        """The expiry in seconds since 1970; infinity for never."""
         return math.inf if self.expires_at is None else float(self.expires_at)  # type: ignore[arg-type]
 
     def identity(self, settings: Settings) -> Identity:
-        """The verified user that the key stands for. Its claims are those of a token that says the same."""
+        """The verified user that the key stands for, with the claims that a token of the same user would have."""
         said = {"sub": self.name, settings.tenant_claim or TENANT: self.tenant, settings.tier_claim: self.tier}
         claims: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
         if self.scopes:
@@ -90,7 +90,7 @@ def subject_of(name: str, tenant: str | int | None = None) -> Subject:
 
 
 def digest_of(key: str) -> str:
-    """The SHA-256 of a key in hex digits, as the file and the app know it."""
+    """The hex SHA-256 of a key, by which the file and the app know it."""
     return sha256(key.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""API keys in a file, by their digests; read again when it changes.
+"""Reads API keys from a file, by their digests, and again when the file changes.
 
 The file is YAML, a list of entries (``fraiseql-guard api-key NAME`` makes one):
 
@@ -24,8 +24,8 @@ from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.identity.api_keys import ApiKey
 
 MAX_FILE_BYTES: Final = 262_144
-"""About 2,000 keys, for which nothing else runs for half a second. More belong into the app's database, which can be
-asked."""
+"""Largest file: about 2,000 keys, which take half a second to read, in which nothing else runs. More keys belong into
+the app's database, which the guard can ask."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _KEYS: Final = frozenset({"sha256", "name", "tier", "scopes", "tenant", "expires_at", "disabled"})
 _SHOWN_KEY: Final = re.compile(r"[a-z_]{1,16}", re.ASCII)
@@ -37,7 +37,7 @@ _ACCEPTED: Final = (
 
 
 class FiledKey(NamedTuple):
-    """One entry: the digest of a key in hex digits, and what is known of the key."""
+    """One entry: the hex SHA-256 of a key, and its data."""
 
     sha256: str
     key: ApiKey
@@ -48,7 +48,7 @@ ApiKeyTable = Mapping[str, FiledKey]
 
 
 class ApiKeysFile:
-    """The keys of a file, looked at again at most every 5 seconds. ``clock`` counts seconds.
+    """The keys in a file, which is checked for changes at most every 5 seconds. ``clock`` counts seconds.
 
     SettingsError at construction if the file cannot be used. Later a bad file leaves the last good keys in force, and
     ``on_problem`` is told once for each change.
@@ -67,7 +67,7 @@ class ApiKeysFile:
             ) from None
 
     def table(self) -> ApiKeyTable:
-        """The keys in force; another mapping if and only if the file was read anew. Cheap: asked for every key."""
+        """The keys in force; another mapping if and only if the file was read anew. Cheap: called for every key."""
         self._file.changed()
         return self._file.value
 
@@ -83,7 +83,8 @@ def _parse(content: bytes) -> ApiKeyTable:
 
 
 def read_entries(text: str) -> ApiKeyTable:
-    """The keys of a file; ValueError names the line or the entry, and never repeats a value: it may be a key."""
+    """Read the entries of a file. ValueError names the line or the entry, and never repeats a value, which may be a
+    key."""
     from fraiseql_guard.core.yaml_reader import read_shallow  # with the first text
 
     content = read_shallow(text, deepest=_DEEPEST)

@@ -20,7 +20,7 @@ _SCOPE_CLAIMS: Final = ("scope", "scopes", "scp")
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
-    """The rules that the settings make; all times in seconds."""
+    """The rules of the settings for claims; all times in seconds. None where a claim is not checked, or not used."""
 
     issuer: str | None
     audience: str | None
@@ -44,37 +44,37 @@ class ClaimRules:
         )
 
     def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:
-        """What is wrong with the claims at ``now``, or None. Expiry comes last: only a token that is otherwise in
-        order counts as expired."""
-        # Types first: the later tests compare values of the types that they expect.
+        """The failure of the claims at ``now`` (Unix time), or None. Expiry is checked last: only a token that is
+        otherwise in order counts as expired."""
+        # Types come first, since the other tests rely on them.
         acceptable = self._is_readable(claims) and self._is_for_us(claims) and self._is_timely(claims, now)
         if not acceptable:
             return FailureReason.INVALID_TOKEN
         return FailureReason.TOKEN_EXPIRED if now >= self.accepted_until(claims) else None
 
     def accepted_until(self, claims: Mapping[str, Any]) -> float:
-        """The moment from which a token counts as expired, leeway and grace included."""
+        """Unix time from which a token counts as expired, leeway and grace included."""
         return float(claims["exp"]) + self.leeway + self.grace
 
     def identity(self, claims: Mapping[str, Any], key: str) -> Identity:
-        """The user named by claims without fault. Issuer and tenant are part of the subject, because two issuers may
-        both have a user 1; as a JSON list no choice of texts makes two users one."""
+        """The user of claims without a fault; ``key`` is the name of the key. Issuer and tenant are part of the
+        subject, because two issuers may both have a user 1; in a JSON list no texts can make two users one."""
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
         name = json.dumps([claims.get("iss"), tenant, claims["sub"]], separators=(",", ":"))
         tier = claims.get(self.tier_claim)
         return Identity(
             user_id=claims["sub"],
             subject=Subject("user", name),
-            claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: it must not change
+            claims=MappingProxyType(dict(claims)),  # cached and shared by requests: it must not change
             key=key,
             scopes=_scopes(claims),
-            tier=tier if isinstance(tier, str) else None,  # which there are may change while this is remembered
+            tier=tier if isinstance(tier, str) else None,  # not checked: the tiers may change while this is cached
             expires_at=float(claims["exp"]),
         )
 
     def _is_readable(self, claims: Mapping[str, Any]) -> bool:
-        """Whether every claim that is read here has a JSON type that it may have. A claim that an issuer adds for its
-        own use may also be null, which says the same as none; a registered one (RFC 7519, section 4.1) may not."""
+        """Whether the claims have the JSON types that they must have. Private claims (tenant, scopes) may be null,
+        which is as good as absent; registered ones (RFC 7519, section 4.1) may not."""
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
         return (
             isinstance(claims.get("iss", ""), str)
@@ -94,8 +94,8 @@ class ClaimRules:
         )
 
     def _is_timely(self, claims: Mapping[str, Any], now: float) -> bool:
-        """exp is required and not too far ahead, nbf is past. iat is only a statement (RFC 7519): to refuse one that is
-        a second ahead would punish callers whose issuer has the faster clock."""
+        """Whether exp is present and not too far ahead, and nbf is past. A future iat is accepted (RFC 7519 does not
+        forbid it): the issuer's clock may be fast."""
         horizon = now + self.leeway
         return (
             _is_number(claims.get("exp"))
@@ -106,7 +106,7 @@ class ClaimRules:
 
 
 def _is_number(value: object) -> bool:
-    """A number that a float holds exactly: neither a boolean, nor text, nor NaN, nor infinite."""
+    """Whether a value is a number (no bool) of at most 2^53, so that a float holds it. False for NaN and infinity."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -_MAX_NUMBER <= value <= _MAX_NUMBER
 
 
@@ -132,14 +132,15 @@ def _is_name(value: object) -> bool:
 
 
 def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
-    """Scopes as text (RFC 8693, section 4.2) or as a list, under the names that issuers use."""
-    # The first claim that says anything counts; issuers use one of the three.
+    """The scopes in a claim of text (RFC 8693, section 4.2) or a list, under one of the names that issuers use."""
+    # The first non-empty claim counts; issuers use one of the three.
     given: str | list[str] = next((claims[name] for name in _SCOPE_CLAIMS if claims.get(name)), [])
     return tuple(given.split() if isinstance(given, str) else given)
 
 
 def any_audience(settings: Settings) -> str | None:
-    """A warning for operators where tokens for any audience are accepted; None where one is required."""
+    """A warning for operators if tokens of any audience are accepted; None if one is required, or tokens are not
+    verified."""
     if not settings.verifies_tokens or settings.jwt_audience is not None:
         return None
     return (

@@ -1,4 +1,4 @@
-"""Reads one cookie of a request (RFC 6265): linear in the header's length, and bounded."""
+"""Reads one cookie of a request (RFC 6265), in time that is linear in the header's bounded length."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_COOKIE_BYTES: Final = 16_384
-"""Longer Cookie headers are not read: browsers send shorter ones, and a token in them does not count."""
+"""Most bytes of all Cookie headers together. With more, none is read; browsers send fewer."""
 
 
 def cookie_values(lines: Iterable[bytes], name: bytes) -> list[str]:
-    """What all cookies of this name hold, in their order, without quotes; empty ones are none.
+    """The non-empty values of all cookies of this name, in their order and without quotes.
 
     ``lines`` are the values of all Cookie headers: HTTP/2 may split them (RFC 9113, section 8.2.3).
     """
@@ -20,7 +20,7 @@ def cookie_values(lines: Iterable[bytes], name: bytes) -> list[str]:
         left -= len(line)
         if left < 0:
             return []
-        if name not in line:  # nearly all that have other cookies alone
+        if name not in line:  # skip lines with only other cookies quickly
             continue
         for pair in line.split(b";"):
             key, separator, value = pair.partition(b"=")

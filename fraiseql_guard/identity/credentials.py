@@ -1,5 +1,5 @@
-"""Finds the credentials in the head of a request: in Authorization, in the API keys' own header, in a cookie, or in the
-query string of an upgrade. All are given the form of Authorization."""
+"""Finds the credentials in the head of a request: in Authorization, in the header of API keys, in a cookie, or in the
+query string of an upgrade. All are returned in the form of an Authorization header."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from fraiseql_guard.identity.query_tokens import as_header, query_tokens
 
 AUTHORIZATION: Final = b"authorization"
 API_KEY_SCHEME: Final = "apikey"
-"""Scheme of an API key that comes in a header of its own, in the form of an Authorization header."""
+"""The scheme that is put before an API key from its own header."""
 _COOKIE: Final = b"cookie"
 _JUDGED_BY: Final = frozenset(
     {b"content-type", b"forwarded", b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host", b"x-forwarded-proto"}
 )
-"""Headers that tell whether a page of another site may have sent a cookie."""
+"""Headers by which it is decided whether a page of another site may have caused the request."""
 _SAFELISTED: Final = frozenset({b"", b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"})
 """Media types that a page may send without a preflight (Fetch, section 2.2.2)."""
 _SIMPLE_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
@@ -28,19 +28,19 @@ _OWN_SITES: Final = frozenset({b"same-origin", b"none"})
 
 
 class Shown(NamedTuple):
-    """The credentials that a head shows."""
+    """The credentials in a head, each in the form of an Authorization header."""
 
     credentials: Sequence[str]
     ambiguous: bool = False
-    """Whether several credentials differ, so that the app might believe another one."""
+    """Whether several credentials differ, so that the app might use another one than the guard."""
     ambient: bool = False
-    """Whether the browser has added all credentials by itself."""
+    """Whether all credentials are cookies, which the browser adds by itself."""
 
 
 class CredentialSources:
-    """Where the credentials of a request are looked for. Sources that are not configured are not looked at.
+    """Reads the credentials of a request from the sources that the settings name.
 
-    ``api_keys``: whether there are any, so that their header counts.
+    ``api_keys``: whether API keys are configured, so that their header is read.
     """
 
     __slots__ = (
@@ -60,8 +60,8 @@ class CredentialSources:
         self._cookie = settings.token_cookie.encode() if settings.token_cookie is not None else None
         self._parameter = settings.socket_token_parameter
         self.plain: Final = self.api_key_header is None and self._cookie is None
-        """Whether HTTP requests have Authorization alone."""
-        # A * among them lets no cookie in: CORS knows no such thing with credentials either.
+        """Whether Authorization is the only source for HTTP requests."""
+        # A * accepts no cookie, since CORS does not combine it with credentials either.
         self._listed = frozenset(map(PageOrigin.parse, settings.cors_origins)) - {None}
         self._listed_for_sockets = self._listed | (frozenset(map(PageOrigin.parse, settings.socket_origins)) - {None})
         self._by_forwarded = settings.forwarded_header == "forwarded"
@@ -80,7 +80,8 @@ class CredentialSources:
         return _joined(lines, own, cookies) if own or cookies else Shown(lines)
 
     def of_upgrade(self, ctx: RequestContext) -> Shown:
-        """The credentials of the upgrade to a WebSocket, to which browsers can add no header."""
+        """The credentials of the upgrade to a WebSocket, those in its query string included: browsers cannot add a
+        header to it."""
         lines = tuple(dict.fromkeys(ctx.lines(AUTHORIZATION)))
         if self._parameter is not None:
             lines = tuple(dict.fromkeys((*lines, *query_tokens(ctx.query_string, self._parameter))))
@@ -102,10 +103,11 @@ class CredentialSources:
         if self._cookie is None or _COOKIE not in ctx.headers:
             return []
         found = self._values(ctx, self._cookie)
-        return found if found and self._is_own_doing(ctx) else []
+        return found if found and self._is_not_cross_site(ctx) else []
 
     def _cookies_of_upgrade(self, ctx: RequestContext) -> list[str]:
-        """CORS asks nothing before an upgrade: only the origin tells whose page it is."""
+        """The tokens in the cookies of an upgrade, if its origin is accepted. There is no preflight before an
+        upgrade."""
         if self._cookie is None or _COOKIE not in ctx.headers:
             return []
         return self._values(ctx, self._cookie) if self._comes_from(ctx, self._listed_for_sockets, own=True) else []
@@ -115,22 +117,23 @@ class CredentialSources:
         lines = [value for key, value in ctx.header_lines if key == _COOKIE]
         return [as_header(value) for value in cookie_values(lines, name)]
 
-    def _is_own_doing(self, ctx: RequestContext) -> bool:
-        """Whether the request is certainly not one that a page of another site has its visitor's browser send."""
-        # 1. Browsers say so themselves, where they trust the connection (Fetch Metadata, W3C).
+    def _is_not_cross_site(self, ctx: RequestContext) -> bool:
+        """Whether no page of another site can have made the browser send the request (CSRF)."""
+        # 1. Browsers say so themselves on secure connections (Fetch Metadata, W3C).
         sites = {value for key, value in ctx.header_lines if key == b"sec-fetch-site"}
         if sites:
             return sites <= _OWN_SITES or self._comes_from(ctx, self._listed, own=False)
-        # 2. Older ones, and all over plain HTTP, name the page's origin with all but simple GETs.
+        # 2. Older browsers, and all over plain HTTP, send the page's origin with all but simple GETs.
         if b"origin" in ctx.headers:
             return self._comes_from(ctx, self._listed, own=True)
-        # 3. Without either: what no page can send without a preflight.
+        # 3. Without either header: only a request that no page can send without a preflight.
         if ctx.method not in _SIMPLE_METHODS or not PREFLIGHTED.isdisjoint(ctx.headers):
             return True
         return ctx.method == "POST" and _media_type(ctx) not in _SAFELISTED
 
     def _comes_from(self, ctx: RequestContext, origins: frozenset[PageOrigin | None], *, own: bool) -> bool:
-        """Whether it names its page's origin, and that is one of these, or (``own``) where the request goes."""
+        """Whether the request names its page's origin, which is one of ``origins`` or, with ``own``, that of the
+        app."""
         lines = ctx.lines(b"origin")
         origin = PageOrigin.parse(lines[0]) if len(lines) == 1 else None
         return origin is not None and (
@@ -139,14 +142,14 @@ class CredentialSources:
 
 
 def _joined(lines: Sequence[str], own: Sequence[str], cookies: Sequence[str]) -> Shown:
-    """All credentials, once each. One in the API keys' own header is always read as an API key."""
-    by_text = {_text(line): line for line in (*cookies, *lines, *own)}
+    """All credentials without repetition. A text that also stands in the header of API keys counts as an API key."""
+    by_text = {_without_scheme(line): line for line in (*cookies, *lines, *own)}
     by_text.pop("", None)
     found = tuple(by_text.values())
     return Shown(found, ambiguous=len(found) > 1, ambient=bool(cookies) and not own and not any(lines))
 
 
-def _text(line: str) -> str:
+def _without_scheme(line: str) -> str:
     """A credential without its scheme."""
     scheme, _, text = line.strip(" \t").partition(" ")
     return text.strip(" ") or ("" if scheme.lower() == "bearer" else scheme)

@@ -1,7 +1,7 @@
-"""The hops that a forwarding header names, nearest first.
+"""Reads the hops that a forwarding header names, nearest first.
 
-Every proxy appends what it saw to the right, so only a walk from the right meets trusted text before forged text.
-The walk is lazy: what stands to the left of the caller's own address is never looked at.
+Every proxy appends the address of its peer to the right, so a walk from the right meets trusted text before forged
+text. The walk is lazy: text to the left of the caller's address is never parsed.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ MAX_HEADER_BYTES: Final = 2048
 LISTING_HEADERS: Final = ("x-forwarded-for", "forwarded")
 """Headers that hold a list of hops."""
 
-_PORT: Final = re.compile(r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
+_PORT: Final = re.compile(
+    r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)", re.ASCII
+)  # RFC 7239, section 6: a port may be obfuscated
 _PAIR: Final = re.compile(
     r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)="""
     r"""(?:"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<plain>[^\s",;]*+)))?+[ \t]*+(?:;|\Z)""",
     re.ASCII,
 )
-"""It never goes back, so that a header is read once, however far it is from one that can be read."""
+"""A parameter of an element. Possessive, so that it never backtracks, whatever the header."""
 _MARK: Final = re.compile(r'[",]')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
 def hops(header: str, value: bytes) -> Iterator[Address | None]:
-    """Addresses named by ``header`` from right to left. None is a hop that cannot be read: garbage, an obfuscated
-    identifier, or what lies beyond 20 hops and 2 KiB; nothing after it deserves trust.
+    """The addresses in a ``header``, from right to left. None stands for a hop that cannot be read (garbage, an
+    obfuscated identifier, or anything beyond 20 hops or 2 KiB); hops after it must not be trusted.
 
-    ``x-forwarded-for`` is a list of addresses, ``forwarded`` is RFC 7239; any other header holds one single address.
+    ``x-forwarded-for`` is a list of addresses, ``forwarded`` is RFC 7239; any other header has a single address.
     """
-    # The end is kept: the nearest hops stand there.
+    # Keep the end, where the nearest hops stand.
     text = value[-MAX_HEADER_BYTES:].decode("latin-1")
     if len(value) > MAX_HEADER_BYTES:
         text = "?" + text  # the element that was cut must not be read as a shorter address
@@ -52,7 +54,8 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
 
 
 def node_address(text: str | None) -> Address | None:
-    """The address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:80``."""
+    """The address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:80``; None
+    for any other text."""
     written = (text or "").strip(" \t")
     # Brackets hold IPv6 with or without a port; one colon alone divides IPv4 and a port.
     if written.startswith("["):
@@ -82,7 +85,7 @@ def elements(text: str) -> Iterator[str]:
     Split at commas outside quotes, from the right: an unbalanced quote that a client sent cannot swallow what its proxy
     appended.
     """
-    # Only commas and quotation marks matter; they are found from the left and taken from the right.
+    # Only commas and quotation marks matter.
     end, quoted = len(text), False
     for position in reversed([mark.start() for mark in _MARK.finditer(text)]):
         if text[position] == ",":
@@ -116,13 +119,13 @@ def parameter(element: str, name: str) -> str | None:
         if pair["name"] and pair["name"].lower() == name:
             quoted = pair["quoted"]
             found.append(pair["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted))
-    # Two of one name in one element: it would be a guess which one the proxy wrote.
+    # Of two parameters with one name it is unknown which one the proxy wrote.
     return found[0] if len(found) == 1 else None
 
 
 def first_element(value: bytes) -> str:
-    """What the proxy nearest to the client has written into a Forwarded header: each appends to the right. ``""`` for a
-    header that is longer than is read."""
+    """The first element of a Forwarded header, which the proxy nearest to the client has written. Empty for a header of
+    more than 2 KiB."""
     if len(value) > MAX_HEADER_BYTES:
         return ""
     return deque(elements(value.decode("latin-1")), maxlen=1)[0]

@@ -1,4 +1,4 @@
-"""JWK sets (RFC 7517, section 5): the public keys of an issuer in one document, bounded in size and number."""
+"""Reads JWK sets (RFC 7517, section 5): the public keys of an issuer in one document of bounded size and number."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from fraiseql_guard.identity.key_material import VerificationKey, jwk_key
 MAX_SET_BYTES: Final = 65_536
 MAX_KEYS: Final = 20
 SET_KEY_NAME: Final = "jwks"
-"""Name of every key of a set: kids come from outside, and a metric's label must stay bounded."""
+"""The name of every key in a set. Not its kid: that comes from outside, and a metric's label must stay bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class JwkSet:
-    """The usable keys, and a sentence about each that is not."""
+    """The usable keys of a set, and a sentence about each key that cannot be used."""
 
     keys: tuple[VerificationKey, ...]
     problems: tuple[str, ...]
 
 
 def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
-    """The keys of a set that may verify signatures made with ``algorithms``; ValueError if it is no set.
+    """Read the keys that may verify signatures made with ``algorithms``; ValueError if the text is no JWK set.
 
-    A kid that two keys of one family share names neither of them (RFC 7517, 4.5): both are left out.
+    Two keys of one family with the same kid are both left out, since the kid does not tell them apart (RFC 7517, 4.5).
     """
     found: list[VerificationKey] = []
     problems: list[str] = []
@@ -44,14 +44,14 @@ def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
 
 
 def _named_apart(found: Sequence[VerificationKey]) -> tuple[VerificationKey, ...]:
-    """The keys whose kid names them alone, and those without one."""
+    """The keys without a kid, and those whose kid is unique in their family."""
     times = Counter(map(_name, found))
     return tuple(key for key in found if key.kid is None or times[_name(key)] == 1)
 
 
 def _members(text: bytes) -> list[Any]:
-    """What a set lists as its keys; ValueError if it is no set, or too large."""
-    # Before the text is parsed: it comes from another server.
+    """The members of a set's list of keys; ValueError if the text is no JWK set, or too large."""
+    # Checked before the text is parsed, since it comes from another server.
     if len(text) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
     document = read_object(text)
@@ -73,5 +73,5 @@ def _key(member: Any, algorithms: Collection[str]) -> VerificationKey:
 
 
 def _name(key: VerificationKey) -> tuple[str | None, str]:
-    """What a token may name a key by: its kid, among those of its family."""
+    """The kid and the family of a key, by which a token names it."""
     return key.kid, key.material.key_type

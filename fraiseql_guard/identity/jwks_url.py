@@ -1,7 +1,7 @@
-"""A JWK set at a URL: fetched ahead of need, once at a time, and used while its issuer is down.
+"""Fetches a JWK set from a URL ahead of need, one fetch at a time, and uses it while its issuer is down.
 
-Requests do not fetch. They use the keys at hand; a request that finds them aging starts a fetch and goes on. Only a
-token that no key at hand has signed waits for a fetch, outside of the checks and for a bounded time.
+Requests use the keys at hand. A request that finds them aging starts a fetch and does not wait for it. Only a token
+that no key at hand has signed waits for a fetch, outside of the checks and for a bounded time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fraiseql_guard.identity.key_material import VerificationKey, kept
 from fraiseql_guard.identity.key_sources import KeyObserver, Unobserved
 
 COOLDOWN_SECONDS: Final = 30.0
-"""Least time between two fetches that tokens with unknown kids start, whatever became of the first."""
+"""Least time between two fetches, whether the first succeeded or failed: unknown kids must not start one each."""
 STALE_SECONDS: Final = 86_400.0
 """Age up to which keys are used while their source fails."""
 FETCH_SECONDS: Final = 5.0
@@ -32,7 +32,8 @@ MAX_WAITING: Final = 1_000
 
 
 class JwksUrl:
-    """The keys of an issuer. ``clock`` counts seconds and never goes back."""
+    """The keys of an issuer, from its URL. ``refresh_seconds`` is the age from which keys are fetched again. ``clock``
+    counts seconds and never goes back."""
 
     __slots__ = (
         "_attempted_at",
@@ -69,7 +70,7 @@ class JwksUrl:
         # A set from the network never holds HMAC secrets: a public document must not be able to name one.
         self.algorithms = frozenset(name for name in algorithms if ALGORITHMS[name] != "oct")
         self._local = is_loopback(urlsplit(url).hostname or "")
-        # Made once, not for each fetch: loading the certificates blocks the event loop.
+        # Created once, since loading the certificates blocks the event loop.
         self._tls = httpx.create_ssl_context() if url.startswith("https:") else False
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at = self._attempted_at = -math.inf
@@ -85,21 +86,21 @@ class JwksUrl:
             self._start_fetch()
 
     def keys(self) -> tuple[VerificationKey, ...]:
-        """The keys at hand; starts a fetch where they age, without waiting for it."""
-        # Aging keys are used while new ones are fetched; those of a source that fails for a day are not.
+        """The keys at hand. Starts a fetch if they age, without waiting for it. Empty once the source has failed for a
+        day."""
         now = self._clock()
         age = now - self._fetched_at
         # 1. Aging keys start a fetch. The last condition leaves the first fetch to warm_up.
         if age > self._refresh_seconds and now >= self._next_attempt_at() and self._attempted_at > -math.inf:
             self._start_fetch()
-        # 2. A day without an answer: the issuer may have revoked them since.
+        # 2. After a day without an answer the issuer may have revoked them.
         if age > STALE_SECONDS and self._keys:
             self._keys = ()
         return self._keys
 
     @property
     def age_seconds(self) -> float | None:
-        """How long ago the set at hand was fetched; None if there is none."""
+        """Seconds since the set at hand was fetched; None without a set."""
         return self._clock() - self._fetched_at if self._keys else None
 
     def may_know(self, jws: Jws) -> bool:
@@ -112,12 +113,12 @@ class JwksUrl:
 
     @property
     def retry_after_seconds(self) -> float:
-        """When it is worth asking again."""
+        """Seconds until the next fetch may start, at least 1."""
         return max(1.0, self._next_attempt_at() - self._clock())
 
     async def fetch(self, timeout_seconds: float) -> bool:
-        """Wait for the fetch that is under way, or for a new one if the last is long enough ago. Whether it brought a
-        set; False at once if it is too early for another one."""
+        """Wait for the running fetch, or for a new one if it may start. True if it brought a set; False if it failed or
+        took too long, and at once if none runs and it is too early for another."""
         if self._clock() >= self._next_attempt_at():
             self._start_fetch()
         fetch = self._fetching.here
@@ -125,20 +126,21 @@ class JwksUrl:
             return False
         self._waiting += 1
         try:
-            # wait leaves the fetch running when its time is over: other requests wait for the same one.
+            # asyncio.wait does not cancel the fetch after the timeout: other requests wait for it, too.
             await asyncio.wait([fetch], timeout=timeout_seconds)
         finally:
             self._waiting -= 1
         return fetch.done() and not fetch.cancelled() and fetch.result()
 
     async def aclose(self) -> None:
-        """Give up the fetch."""
+        """Cancel the running fetch."""
         await self._fetching.aclose()
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
     def _next_attempt_at(self) -> float:
-        """With keys at hand there is no hurry; without any after 1, 2, 4, ... seconds."""
+        """When the next fetch may start, by the clock: with keys at hand after 30 s, without any after 1, 2, 4, ...
+        s."""
         if self._keys or not self._failures:
             return self._attempted_at + COOLDOWN_SECONDS
         # The exponent is capped before the power, which would overflow a float after a long outage.
@@ -161,7 +163,7 @@ class JwksUrl:
             async with asyncio.timeout(FETCH_SECONDS):
                 text = await self._download()
             found = read_jwk_set(text, self.algorithms)
-            if not found.keys:  # an empty set must not take the place of a good one
+            if not found.keys:  # an empty set must not replace a good one
                 raise ValueError(f"holds no usable key: {'; '.join(found.problems) or 'it is empty'}")
         except Exception as error:  # noqa: BLE001 - whatever a network and a foreign server raise
             self._failed(_cause(error))
@@ -170,8 +172,8 @@ class JwksUrl:
         return True
 
     async def _download(self) -> bytes:
-        """The body. Neither redirects nor compression: keys come from the address that was configured, and a bound on
-        bytes is one on memory."""
+        """Download the body. Redirects are not followed, since keys must come from the configured address. Compression
+        is refused, so that the bound on bytes bounds the memory."""
         headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
         async with (
             # A client for each fetch: minutes lie between them, and a kept connection would be stale.
@@ -195,7 +197,7 @@ class JwksUrl:
     def _arrived(self, keys: tuple[VerificationKey, ...], problems: frozenset[str]) -> None:
         now = self._clock()
         self._keys, self._fetched_at = kept(self._keys, keys), now
-        # A warning for each change, not for each fetch.
+        # Warn once for each change.
         if problems and problems != self._known_problems:
             self.observer.warn(
                 f"the JWK set at {self._shown} holds keys that are not used: {'; '.join(sorted(problems))}"

@@ -1,7 +1,7 @@
 """Reads compact JWS (RFC 7515) strictly, before any cryptography.
 
-Libraries are lenient in different places and raise more kinds of errors than they document. So nothing reaches them but
-exactly what an honest issuer writes.
+Libraries are lenient in different places and raise more kinds of errors than they document. So only tokens in the form
+that honest issuers write reach them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Jws:
 
 
 def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
-    """The parts of a compact token signed with one of ``algorithms``; None if it is anything else.
+    """The parts of a compact token signed with one of ``algorithms``; None for any other text.
 
-    Refused are: more than 8 KiB, other than three segments, any spelling of base64url but the canonical one without
-    padding (RFC 4648, 3.5), a header that is not strict JSON, and header parameters that bring a key or
+    Refused are: more than 8 KiB, any number of segments but three, any spelling of base64url but the canonical one
+    without padding (RFC 4648, 3.5), a header that is not strict JSON, and header parameters that bring a key or
     name an extension.
     """
     # The cheapest tests come first, since forged tokens reach this line.
@@ -49,7 +49,7 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
     if len(segments) != 3:
         return None
     head, payload, signature = map(_decode, segments)
-    # An empty payload is left to the claims; a token without signature (alg none) ends here.
+    # A token without a signature (alg none) ends here; the check of the claims refuses an empty payload.
     if not head or payload is None or not signature:
         return None
     header = _read_header(head)
@@ -60,7 +60,7 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
 
 
 def _read_header(text: bytes) -> Mapping[str, Any] | None:
-    """The header of a token, with an algorithm; None if anything in it is not as it must be."""
+    """The header of a token; None if it is not strict JSON, has no alg or a wrong type, or a forbidden parameter."""
     header = read_object(text)
     if header is None or not header.keys().isdisjoint(_FORBIDDEN):
         return None
@@ -71,8 +71,8 @@ def _read_header(text: bytes) -> Mapping[str, Any] | None:
 
 
 def read_object(text: bytes) -> dict[str, Any] | None:
-    """A JSON object read strictly: UTF-8, no byte order mark, no NaN, no lone surrogates, no duplicate keys at any
-    level, at most 20 levels. None if it is anything else."""
+    """Read a JSON object strictly: UTF-8, no byte order mark, no NaN, no lone surrogates, no duplicate keys at any
+    level, at most 20 levels. None for any other text."""
     try:
         orjson.loads(text)  # strict about everything but duplicate keys, which it merges
         value = json.loads(text.decode(), object_pairs_hook=_without_duplicates)
@@ -82,8 +82,8 @@ def read_object(text: bytes) -> dict[str, Any] | None:
 
 
 def _decode(segment: str) -> bytes | None:
-    """Decode canonical base64url: encoding the result again must give the same text, which rules out padding, foreign
-    characters and stray trailing bits at once."""
+    """Decode canonical base64url; None for any other spelling. Encoding the result again must give the same text, which
+    rules out padding, foreign characters and stray trailing bits at once."""
     try:
         decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
@@ -99,7 +99,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_shallow(value: object, text: bytes) -> bool:
-    # Fewer brackets than levels are allowed: then there is nothing to walk through.
+    # With so few brackets the value cannot be too deep.
     if text.count(b"[") + text.count(b"{") <= _MAX_NESTING:
         return True
     # Level by level, without recursion.

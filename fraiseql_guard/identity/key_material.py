@@ -1,7 +1,7 @@
-"""What may be a key to verify tokens with: read from text or a JWK, and checked for strength and purpose.
+"""Reads keys that verify tokens, from text or a JWK, and checks their strength and purpose.
 
-Libraries take what they can read. Here a key must also be public or a real secret, strong enough, meant for signatures,
-and of one family; its algorithms are fixed with it, so that no token can choose how its key is used (RFC 8725, 3.1).
+Libraries accept any key that they can read. Here a key must also be public or a real secret, strong enough, and meant
+for signatures; its algorithms are fixed with it, so that no token can choose how its key is used (RFC 8725, 3.1).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FINGERPRINT: Final = b"fraiseql-guard: to tell keys apart"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationKey:
-    """A key in force: which of the configured ones it is, and the algorithms that it may be used with."""
+    """A key in force, with its name and the algorithms that it may be used with."""
 
     name: str
     """current, new or old; ``jwks`` for all keys of sets (a label of a metric must stay bounded)."""
@@ -53,30 +53,31 @@ class VerificationKey:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits that tell keys apart and give none away: a keyed digest, cut short, so that it is
-        the digest of countless other secrets too."""
+        """Eight hex digits that tell keys apart and reveal none: of a keyed digest so short that countless other
+        secrets have the same."""
         return hmac.new(_FINGERPRINT, _canonical(self.material), "sha256").hexdigest()[:8]
 
 
 def kept(old: tuple[VerificationKey, ...], new: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
-    """``old`` if the new keys are the same ones, so that the same keys are not taken for a change."""
-    return old if [_whole(key) for key in old] == [_whole(key) for key in new] else new
+    """``old`` if both tuples have equal keys, else ``new``: callers detect a change by identity."""
+    return old if [_comparable(key) for key in old] == [_comparable(key) for key in new] else new
 
 
-def _whole(key: VerificationKey) -> tuple[object, ...]:
+def _comparable(key: VerificationKey) -> tuple[object, ...]:
     return key.name, key.kid, key.algorithms, type(key.material), _canonical(key.material)
 
 
 def secret_key(name: str, text: str, algorithms: Collection[str]) -> VerificationKey:
-    """The HMAC key that a secret's text is; ValueError if it cannot be one. A public key is no secret: with one as HMAC
-    key, every caller could sign."""
+    """The HMAC key of a secret's text; ValueError if it is too short, or a public key, with which any caller could
+    sign.
+    """
     try:
         secret = text.encode()
     except UnicodeEncodeError:
         raise ValueError("is not UTF-8 text") from None
     if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(f"is shorter than {MIN_SECRET_BYTES} bytes, so it could be guessed")
-    # Algorithm confusion: with a public key as HMAC secret, what is public would sign (RFC 8725, 2.1).
+    # Algorithm confusion (RFC 8725, 2.1): a public key as HMAC secret would let anyone sign.
     if _is_asymmetric(text):
         raise ValueError("is no secret but a key of a key pair, which must not be used with HMAC")
     try:
@@ -89,7 +90,7 @@ def secret_key(name: str, text: str, algorithms: Collection[str]) -> Verificatio
 
 
 def pem_key(name: str, pem: str, algorithms: Collection[str]) -> VerificationKey:
-    """The key in a PEM text; ValueError if it is none that may verify."""
+    """The public key in a PEM text; ValueError if it is none, or may not verify signatures."""
     try:
         public = load_pem_public_key(pem.encode())
     except Exception:  # noqa: BLE001 - the library raises many kinds
@@ -100,7 +101,7 @@ def pem_key(name: str, pem: str, algorithms: Collection[str]) -> VerificationKey
 
 
 def jwk_key(name: str, jwk: Mapping[str, Any], algorithms: Collection[str]) -> VerificationKey:
-    """The public key in a JWK (RFC 7517); ValueError if it is none that may verify signatures."""
+    """The public key in a JWK (RFC 7517); ValueError if it is none, or may not verify signatures."""
     if not _PRIVATE.isdisjoint(jwk) or jwk.get("kty") == "oct":
         raise ValueError("is private or a secret: a key set holds public keys alone")
     _check_purpose(jwk)
@@ -116,11 +117,11 @@ def jwk_key(name: str, jwk: Mapping[str, Any], algorithms: Collection[str]) -> V
 
 
 def _import_jwk(jwk: Mapping[str, Any]) -> tuple[RSAKey | ECKey | OKPKey, str]:
-    """The key that the public members of a JWK make, and its family. ValueError."""
+    """The key in the public members of a JWK, and its family. ValueError."""
     kind = _CLASSES.get(str(jwk.get("kty")))
     if kind is None:
         raise ValueError("has a kty other than RSA, EC and OKP")
-    # Only the members that make the key: libraries act upon others, and raise many kinds of errors.
+    # Pass on only the members that make the key: libraries react to others, with many kinds of errors.
     given = {field: jwk[field] for field in _PUBLIC if field in jwk}
     try:
         with warnings.catch_warnings():
@@ -146,7 +147,7 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
 
 
 def _checked_family(public: object) -> str:
-    """The family of a public key that is strong enough; ValueError otherwise."""
+    """The family of a public key; ValueError if it is weak or of an unknown family."""
     if isinstance(public, RSAPublicKey):
         _check_strength(public)
         return "RSA"
@@ -173,7 +174,7 @@ def _usable(family: str, algorithms: Iterable[str]) -> frozenset[str]:
 
 
 def _is_asymmetric(text: str) -> bool:
-    """Whether a text is a key of a pair in one of its customary forms: PEM, JWK, or DER in base64."""
+    """Whether a text is an asymmetric key in a customary form: PEM, JWK, or DER in base64."""
     if "-----BEGIN" in text or (text.lstrip().startswith("{") and '"kty"' in text):
         return True
     with suppress(Exception):
@@ -205,5 +206,5 @@ def _subgroup(prime: int) -> frozenset[int]:
 
 
 def _is_roca_weak(modulus: int) -> bool:
-    """Whether the modulus lies in the subgroup for every small prime; an honest one does by chance once in 2^27."""
+    """Whether the modulus lies in the subgroup of every small prime. An honest one does once in 2^27, by chance."""
     return all(modulus % prime in _subgroup(prime) for prime in _SMALL_PRIMES)

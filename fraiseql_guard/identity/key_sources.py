@@ -1,7 +1,7 @@
-"""Reads keys on this machine: from settings, the files that they name, and a JWK set in a file.
+"""Reads keys on this machine: from settings, from files that they name, and from a JWK set in a file.
 
-A source that is exchanged for something unusable keeps its last good keys, and tells its observer: a half-finished
-deployment must not lock all users out.
+A source whose content becomes unusable keeps its last good keys, and tells its observer: a half-finished deployment
+must not lock all users out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Reader = Callable[[str, str, Collection[str]], VerificationKey]
 
 
 class KeyObserver(Protocol):
-    """Is told what happens to the sources of keys."""
+    """Is told of failures and recoveries of the sources of keys."""
 
     def key_source_failed(self, source: SourceName, detail: str, usable: bool) -> None:
-        """A source could not be read; ``usable``: older keys of it are still in force."""
+        """A source could not be read. ``usable``: its older keys are still in force."""
         ...
 
     def key_source_recovered(self, source: SourceName, outage_seconds: float) -> None:
@@ -32,12 +32,12 @@ class KeyObserver(Protocol):
         ...
 
     def warn(self, sentence: str) -> None:
-        """Something about the keys deserves a look."""
+        """Warn an operator about the keys, in a sentence."""
         ...
 
 
 class Unobserved:
-    """The observer of a source that has none: it ignores what it is told."""
+    """The default observer, which does nothing."""
 
     def key_source_failed(self, source: SourceName, detail: str, usable: bool) -> None:
         """Does nothing."""
@@ -56,17 +56,17 @@ class KeySource(Protocol):
 
     @property
     def fixed(self) -> bool:
-        """Whether its keys never change."""
+        """Whether the keys of the source never change."""
         ...
 
     def keys(self) -> tuple[VerificationKey, ...]:
-        """The keys in force; another tuple if and only if one of them has changed. Cheap: asked for every token."""
+        """The keys in force; another tuple if and only if one of them has changed. Cheap: called for every token."""
         ...
 
 
 class ConfiguredKey:
-    """One key that a setting holds, or a file that it names. ``read`` makes the key of the text; its ValueError at
-    construction is the caller's to explain."""
+    """One key in a setting, or in a file that the setting names. ``read`` makes the key of the text; its ValueError is
+    raised at construction, and afterwards reported to the observer."""
 
     __slots__ = ("_algorithms", "_keys", "_name", "_read", "_secret", "_text", "fixed", "observer")
 
@@ -86,7 +86,7 @@ class ConfiguredKey:
         return self._keys
 
     def _take_over(self, text: str) -> None:
-        # Kept even if it is bad, so that one bad text is reported once.
+        # Remember a bad text as well, so that it is reported once.
         self._text = text
         try:
             key = self._read(self._name, text, self._algorithms)
@@ -99,8 +99,8 @@ class ConfiguredKey:
 class JwksFile:
     """A JWK set in a file, read again when it has changed, at most every 5 seconds.
 
-    Every key in it must be usable: the file's author can leave out what is not. ``clock`` counts seconds. OSError
-    or ValueError at construction.
+    Every key in it must be usable, since the file's author can leave out others. ``clock`` counts seconds. OSError or
+    ValueError at construction if it cannot be used.
     """
 
     __slots__ = ("_algorithms", "_file", "_keys", "_path", "observer")
@@ -128,7 +128,7 @@ class JwksFile:
 
     @property
     def age_seconds(self) -> float:
-        """How long ago the set in force was written."""
+        """Seconds since the set in force was written."""
         return max(0.0, time.time() - self._file.written_at)
 
     def _failed(self, cause: str, _: bool) -> None:

@@ -1,4 +1,4 @@
-"""The keys that tokens are verified with, from all their sources, through a rotation and while sources change."""
+"""The ring of keys that tokens are verified with: joins all sources, also while keys are rotated and sources change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fraiseql_guard.identity.jwks_url import JwksUrl
 
 MAX_TRIES: Final = 3
-"""Most keys that one token is tried with: without a kid each is as likely as the other."""
+"""Most keys that one token is tried with, if no kid tells which one it is."""
 
 _SLOTS: Final[Mapping[str, tuple[str, Reader, str, str]]] = {
     # option: name of the key, how it is read, what is accepted, example
@@ -33,15 +33,21 @@ _SLOTS: Final[Mapping[str, tuple[str, Reader, str, str]]] = {
 
 
 class KeyRing:
-    """All keys in force. SettingsError if there is none, or one that cannot be used.
+    """All keys in force, of all sources. SettingsError if no key is configured, or one cannot be used.
 
-    ``clock`` counts seconds; it is the sources'.
+    ``clock`` counts seconds for the sources.
     """
 
-    __slots__ = ("_keys", "_parts", "_slots", "fixed", "remote")  # _parts: what may change, and how it was
+    __slots__ = (
+        "_keys",
+        "_parts",
+        "_slots",
+        "fixed",
+        "remote",
+    )  # _parts: the sources that may change, with their last keys
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        # Every source that the settings name, by the option that names it.
+        # The sources by the options that name them.
         algorithms = _accepted(settings)
         self.remote = _remote(settings, algorithms, clock)
         self._slots: dict[str, KeySource] = {}
@@ -63,17 +69,17 @@ class KeyRing:
 
     @property
     def algorithms(self) -> frozenset[str]:
-        """Algorithms of keys that may still come: no key at hand tells that they are out of the question."""
+        """Algorithms of keys that the remote source may still bring; empty without one."""
         return self.remote.algorithms if self.remote is not None else frozenset()
 
     def observe(self, observer: KeyObserver) -> None:
-        """Tell ``observer`` from now on what happens to the sources."""
+        """Report failures and recoveries of the sources to ``observer`` from now on."""
         for source in self._slots.values():
             source.observer = observer
 
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys in force; another tuple if and only if one of them has changed."""
-        # Asked for every token: comparing identities of tuples is all that it costs.
+        # Called for every token, so only the identities of tuples are compared.
         for source, keys in self._parts:
             if source.keys() is not keys:
                 self._join()
@@ -83,7 +89,7 @@ class KeyRing:
     def _join(self) -> None:
         parts = [(source, source.keys()) for source in self._slots.values()]
         self._keys = tuple(key for _, keys in parts for key in keys)
-        # Sources that never change are not asked again.
+        # Fixed sources are not asked again.
         self._parts = tuple((source, keys) for source, keys in parts if not source.fixed)
 
     def set_ages(self) -> dict[str, float]:
@@ -93,8 +99,8 @@ class KeyRing:
         return {name: age for name, age in ages.items() if age is not None}
 
     def fingerprints(self) -> dict[str, str]:
-        """A fingerprint of each key, by its slot: the option that holds it, with the kid or number for keys of a
-        set."""
+        """The fingerprint of each key by its slot: the option that holds it, followed for keys of a set by the kid or
+        number."""
         self.keys()
         found: dict[str, str] = {}
         for option, source in self._slots.items():
@@ -114,7 +120,7 @@ def matching_key(jws: Jws, keys: Iterable[VerificationKey]) -> VerificationKey |
     fitting = [key for key in keys if jws.algorithm in key.algorithms]
     if kid is not None:
         fitting = [key for key in fitting if key.kid == kid] + [key for key in fitting if key.kid is None]
-    # Few keys are tried, so that tokens without a kid cost no more than that.
+    # Bounded, since each verification costs CPU.
     verify = _VERIFY[jws.algorithm]
     for key in fitting[:MAX_TRIES]:
         if verify(jws.signing_input, jws.signature, key.material):
@@ -126,11 +132,11 @@ _VERIFY: Final = {name: JWSRegistry.algorithms[name].verify for name in ALGORITH
 
 
 def _accepted(settings: Settings) -> Collection[str]:
-    """The algorithms of the setting, else HS256 for secrets and all others for public keys."""
+    """The accepted algorithms: those of the setting, else HS256 for secrets and all for public keys."""
     if settings.jwt_algorithms is not None:
         return settings.jwt_algorithms
     hmacs = [name for name, family in ALGORITHMS.items() if family == "oct"]
-    # One HMAC for secrets is enough for nearly all; the first in the table is HS256.
+    # Of the HMAC algorithms only the first in the table, HS256.
     return tuple(name for name in ALGORITHMS if name not in hmacs[1:])
 
 

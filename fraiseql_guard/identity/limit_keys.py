@@ -1,7 +1,7 @@
 """Finds the key that limits count a request by (FRAISEQL_GUARD_RATE_LIMIT_KEY, or a function of the app).
 
-A request that has no value for a part is counted for its user, else its address, as without a key: never in one bucket
-with all others that have none.
+A request without a value for some part of the key is counted for its user, else its address, as without a key. Requests
+without a value never share one bucket.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.limit_key import MAX_VALUE_BYTES, KeyPart, RateLimitKey, joined, key_of_function
 
 AskLimitKey = Callable[[RequestContext], Awaitable[str | None] | str | None]
-"""Given the request, with its user where there is one: the text to count it by, or None for the ordinary way."""
+"""The app's function: given the request (with its user, if any), it returns the text to count it by; None counts it for
+its user or address."""
 
 FUNCTION_SECONDS: Final = 1.0
 """Longest wait for the key of an asynchronous function."""
@@ -26,7 +27,7 @@ _USER: Final = KeyPart("user")
 
 
 class ConfiguredKeys:
-    """The keys of a setting. ``tenant_claim`` is the claim of the part ``tenant``."""
+    """Counts requests by the key of a setting. ``tenant_claim`` is the claim for the part ``tenant``."""
 
     def __init__(self, key: RateLimitKey, tenant_claim: str) -> None:
         self._by_address = key.parts == (_ADDRESS,)
@@ -34,7 +35,7 @@ class ConfiguredKeys:
         self._claims = {part: tenant_claim if part.kind == "tenant" else part.name for part in key.parts}
 
     async def assign(self, ctx: RequestContext) -> None:
-        """Set whose buckets pay for the request."""
+        """Set ``ctx.keyed``, the subject whose buckets pay for the request; None for the ordinary ones."""
         if self._by_address:
             ctx.keyed = None if ctx.subject is ctx.address_subject else ctx.address_subject
             return
@@ -62,7 +63,7 @@ class ConfiguredKeys:
 
 
 class AskedKeys:
-    """The keys that a function of the app says. ``on_fault`` is told what it raised."""
+    """Counts requests by the keys that a function of the app returns. ``on_fault`` is given what it raised."""
 
     def __init__(
         self, ask: AskLimitKey, *, on_fault: Callable[[BaseException], None], timeout_seconds: float = FUNCTION_SECONDS
@@ -72,7 +73,8 @@ class AskedKeys:
         self._timeout_seconds = timeout_seconds
 
     async def assign(self, ctx: RequestContext) -> None:
-        """Set whose buckets pay for the request; the ordinary ones where the function fails."""
+        """Set ``ctx.keyed``, the subject whose buckets pay for the request; None for the ordinary ones, also if the
+        function fails."""
         ctx.keyed = None
         try:
             text: Any = self._ask(ctx)

@@ -1,4 +1,4 @@
-"""Login identifiers (names, addresses, numbers that people type) and the subjects that their failures count for."""
+"""Login identifiers (names, addresses, numbers that people type) and the subjects that failed logins count for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _KIND: Final = "login"
 
 
 def canonical_identifier(identifier: str) -> str:
-    """One spelling for what people take for one name: trimmed, NFKC (Unicode TR15), without case, 255 characters.
+    """The canonical spelling of a login identifier: trimmed, NFKC (Unicode TR15), case-folded, at most 255 characters.
 
-    Folding too much would join two accounts, but only at one address, where they share at most a lockout.
+    Two accounts that fold into one share at most a lockout, at one address.
     """
     # Cut first: a body may bring any text. NFKC before and after folding, because folding may undo it.
     text = identifier.strip()[:MAX_IDENTIFIER_CHARACTERS].encode("utf-8", "replace").decode()
@@ -24,12 +24,13 @@ def canonical_identifier(identifier: str) -> str:
 
 
 def login_subject(identifier: str, address: Subject) -> Subject:
-    """An identifier at one address (/32, or the prefix of IPv6): the account's owner elsewhere is another subject."""
+    """The subject of an identifier at one address (/32, or the IPv6 prefix), so that the owner of the account is
+    another subject elsewhere."""
     return Subject(_KIND, json.dumps([canonical_identifier(identifier), address.name], separators=(",", ":")))
 
 
 def read_login(subject: Subject) -> tuple[str, str] | None:
-    """The identifier and the name of the address of a login's subject; None of any other subject."""
+    """The identifier and the address's name in the subject of a login; None for any other subject."""
     if subject.kind != _KIND:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Addresses in their one canonical form, and fast membership in sets of networks."""
+"""Parses addresses into one canonical form, finds them in sets of networks, and names their subjects."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ IPV6_PREFIX: Final = 64
 """Length of the IPv6 prefix that is one caller, unless a setting says otherwise."""
 _WIDER_IPV6: Final = (64, 56, 48)
 _WIDER_FACTOR: Final = 4
-"""Each wider network has so many times the limit of the next narrower one."""
+"""How many times the limit of the next narrower network each wider network has."""
 
 
 def parse_address(text: str) -> Address | None:
-    """The address that ``text`` names, or None. A zone is dropped, and IPv4-mapped IPv6 is IPv4 (RFC 4291, 2.5.5.2):
-    one caller must not have two names."""
+    """The address in a text, or None. A zone is dropped, and IPv4-mapped IPv6 becomes IPv4 (RFC 4291, 2.5.5.2), so that
+    one caller has one name."""
     try:
         # Only IPv6 has zones (fe80::1%eth0); Python would refuse the text with one.
         address = ipaddress.ip_address(text.partition("%")[0] if ":" in text else text)
@@ -32,12 +32,13 @@ def parse_address(text: str) -> Address | None:
 
 
 class NetworkSet:
-    """Networks to look addresses up in. One dictionary access for each prefix length, however many networks."""
+    """A set of networks that tells by ``in`` whether an address belongs to one. Takes one lookup for each prefix
+    length, however many networks there are."""
 
     __slots__ = ("_lengths",)
 
     def __init__(self, networks: Iterable[Network]) -> None:
-        # By version and number of host bits: the prefixes of that length.
+        # The prefixes by version and number of host bits.
         lengths: dict[tuple[int, int], set[int]] = {}
         for network in networks:
             shift = network.max_prefixlen - network.prefixlen
@@ -59,10 +60,9 @@ class NetworkSet:
 
 
 def listed(address: str, networks: NetworkSet | Iterable[Network]) -> bool:
-    """Whether a client's address is in a list of networks; ``unknown`` and other text never is.
+    """Whether an address is in one of the networks; False for ``unknown`` and other text.
 
-    Plain networks are tried one by one. Where there may be many, and every request asks, make a :class:`NetworkSet`
-    once and give that.
+    Plain networks are tried one by one. For many networks and frequent calls pass a :class:`NetworkSet`.
     """
     if isinstance(networks, NetworkSet):
         return address in networks
@@ -85,23 +85,24 @@ PRIVATE: Final = NetworkSet(
         ),
     )
 )
-"""Networks that no caller from the public internet has. Not ``is_private``: that counts documentation networks in, and
-RFC 6598 out."""
+"""Networks that no caller on the public internet has. Python's ``is_private`` differs: it includes documentation
+networks and leaves out RFC 6598."""
 
 
 def subject_of(address: Address | None, *, alone: bool = False, ipv6_prefix: int = IPV6_PREFIX) -> Subject:
-    """The subject that an address's limits and sanctions meet: the IPv4 /32, or the IPv6 prefix of that length with
-    those of the /64, /56 and /48 around it that are wider, because one customer is handed that much (RFC 6177).
+    """The subject for the limits and sanctions of an address; ``unknown`` for None. It is the IPv4 address, or the IPv6
+    network of ``ipv6_prefix`` bits with the wider ones of /64, /56 and /48 around it, since one customer gets up to a
+    /48 (RFC 6177).
 
-    What translators hand out is one caller an address, and so is any other if ``alone``. All Teredo clients of one
-    server share a /64, and one client can have many addresses in it: it is its IPv4 address (RFC 4380).
+    Addresses that translators assign are a subject each, and so is any address with ``alone``. Teredo clients share a
+    /64 in which each can have many addresses: their subject is the client's IPv4 address (RFC 4380).
     """
     if address is None:
         return Subject("address", UNKNOWN)
     if isinstance(address, ipaddress.IPv4Address):
         return Subject("address", str(address))
     if address.teredo is not None:
-        # The embedded address is the client's claim; one that no client can have leaves the IPv6 address.
+        # The client claims the embedded address; if no client can have that, the IPv6 address counts.
         client = address.teredo[1]
         return Subject("address", str(client if is_translated(client) else address))
     if alone or stands_alone(address):

@@ -21,7 +21,7 @@ PREFLIGHTED: Final = frozenset(
         b"x-requested-with",
     }
 )
-"""Headers that a page can only send after a preflight."""
+"""Headers that a page can send only after a preflight."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -35,8 +35,8 @@ class PageOrigin:
 
     @classmethod
     def parse(cls, text: str) -> PageOrigin | None:
-        """That of ``https://app.example.org`` or ``http://[::1]:8000``, in any case; None for ``null`` and whatever is
-        no origin of the web."""
+        """Parse an origin such as ``https://app.example.org`` or ``http://[::1]:8000``, in any case; None for ``null``
+        and any other text."""
         found = _ORIGIN.fullmatch(text)
         host = _canonical(found["host"]) if found is not None else None
         if found is None or host is None:
@@ -46,17 +46,17 @@ class PageOrigin:
 
     @property
     def at_default_port(self) -> bool:
-        """Whether its port is that of its scheme."""
+        """Whether the port is the default port of the scheme."""
         return self.port == _DEFAULT_PORTS[self.scheme]
 
 
 def is_own(ctx: RequestContext, origin: PageOrigin, *, by_forwarded: bool) -> bool:
-    """Whether the page comes from the host that it sends its request to.
+    """Whether the origin of a page is the one that its request goes to, by scheme, host and port.
 
-    The scheme is often unknown: where TLS ends before the server, and nothing tells so that is believed, a page of
-    either scheme may be our own. ``by_forwarded``: trusted proxies tell by Forwarded (RFC 7239).
+    The scheme of the request is unknown if TLS ends before the server and no trusted proxy tells: then pages of both
+    schemes count as own. ``by_forwarded``: trusted proxies send Forwarded (RFC 7239).
     """
-    told_scheme, told_host = _told(ctx, by_forwarded=by_forwarded) if ctx.trusted_peer else ("", "")
+    told_scheme, told_host = _forwarded_origin(ctx, by_forwarded=by_forwarded) if ctx.trusted_peer else ("", "")
     if origin.scheme != "https" and (ctx.secure or told_scheme.lower() in ("https", "wss")):
         return False
     hosts = [told_host] if told_host else ctx.lines(b"host")
@@ -66,9 +66,9 @@ def is_own(ctx: RequestContext, origin: PageOrigin, *, by_forwarded: bool) -> bo
     return origin.port == int(found["port"]) if found["port"] else origin.at_default_port
 
 
-def _told(ctx: RequestContext, *, by_forwarded: bool) -> tuple[str, str]:
-    """The scheme and the host that the browser has asked for, as the proxy nearest to it says: each appends to the
-    right. ``""`` for what it does not say."""
+def _forwarded_origin(ctx: RequestContext, *, by_forwarded: bool) -> tuple[str, str]:
+    """The scheme and the host that the browser asked for, by the proxy nearest to it, whose text comes first in a
+    header; empty where the proxy does not tell."""
     element = first_element(ctx.headers.get(b"forwarded", b"")) if by_forwarded else ""
     scheme, host = parameter(element, "proto"), parameter(element, "host")
     return scheme or _first(ctx, b"x-forwarded-proto"), host or _first(ctx, b"x-forwarded-host")
@@ -79,7 +79,7 @@ def _first(ctx: RequestContext, name: bytes) -> str:
 
 
 def _canonical(host: str) -> str | None:
-    """A host as it is compared: in lower case, an IPv6 address in its short form. None for what is none."""
+    """A host in lower case, or an IPv6 address in brackets in its short form; None for a malformed address."""
     if not host.startswith("["):
         return host.lower()
     try:

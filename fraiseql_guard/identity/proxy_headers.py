@@ -1,7 +1,7 @@
-"""Request headers that only proxies, load balancers and CDNs send: one of them makes a peer a proxy.
+"""Request headers that only proxies, load balancers and CDNs send. A peer that sends one of them is a proxy.
 
-Clients, browsers, scrapers and probes send none of these by themselves. Headers that applications pass on as well are
-not among them (``traceparent``, ``tracestate``, ``b3``, ``x-request-id``, ``x-correlation-id``), nor are those that a
+Clients, browsers, scrapers and probes send none of these by themselves. Headers that applications send as well are not
+among them (``traceparent``, ``tracestate``, ``b3``, ``x-request-id``, ``x-correlation-id``), nor are those that a
 client sends to a proxy (``proxy-authorization``, ``proxy-connection``, ``max-forwards``).
 """
 
@@ -26,7 +26,7 @@ PROXY_HEADERS: Final = frozenset(
         *(b"ali-cdn-real-ip", b"akamai-origin-hop", b"incap-client-ip", b"x-nf-client-connection-ip"),
     }
 )
-"""By name."""
+"""Headers that only proxies send, by name."""
 
 PROXY_HEADER_PREFIXES: Final = (
     *(b"x-forwarded-", b"x-original-", b"x-real-"),
@@ -34,26 +34,26 @@ PROXY_HEADER_PREFIXES: Final = (
     *(b"cdn-", b"cf-", b"cloudfront-", b"fastly-", b"fly-"),  # CDN-Loop is RFC 8586
     *(b"x-akamai-", b"x-appengine-", b"x-arr-", b"x-azure-", b"x-sucuri-", b"x-vercel-"),
 )
-"""By the beginning of their name."""
+"""Headers that only proxies send, by the beginning of their name."""
 
 PASSED_ON: Final = frozenset({b"x-amzn-trace-id", b"x-cloud-trace-context"})
-"""Tracing libraries pass these on from service to service. They make a peer a proxy like the others, because a load
-balancer may send them alone, but they are no reason to warn of a proxy that is not declared."""
+"""Headers of proxies that tracing libraries pass on from service to service. They make a peer a proxy as well, since a
+load balancer may send no other, but they are no reason to warn of an undeclared proxy."""
 
 _REMEMBERED: Final = 1_000
 _LONGEST_REMEMBERED: Final = 64
 
 
 def only_proxies_send(name: bytes) -> bool:
-    """Whether a header of this name says that a proxy has sent the request."""
+    """Whether a header of this name shows that a proxy has sent the request."""
     # HTTP/2 and ASGI want lower case, but not every server obeys.
     lowered = name.lower()
     return lowered in PROXY_HEADERS or lowered.startswith(PROXY_HEADER_PREFIXES)
 
 
 def by_name(ask: Callable[[bytes], _T]) -> Memo[bytes, _T]:
-    """Caches what a function answers about header names: clients send the same few. Requests may bring any names, so
-    neither many nor long ones are kept."""
+    """Cache the results of a function of header names, for at most 1,000 short names: clients send the same few, but
+    requests may bring any."""
     return Memo(ask, _REMEMBERED, keeps=_is_short)
 
 

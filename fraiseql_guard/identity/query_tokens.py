@@ -1,4 +1,4 @@
-"""Tokens in the query string of a WebSocket's upgrade, to which browsers can add no header."""
+"""Reads tokens from the query string of a WebSocket's upgrade, to which browsers cannot add a header."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ _SCHEME: Final = "bearer "
 
 
 def query_tokens(query: bytes, parameter: str) -> list[str]:
-    """What the parameter holds, each in the form of an Authorization header (RFC 6750, section 2.1).
-
-    An empty value is none.
-    """
+    """The non-empty values of the parameter, each in the form of an Authorization header (RFC 6750, section 2.1)."""
     if not query:
         return []
     pairs = parse_qsl(query.decode("latin-1"))
@@ -20,5 +17,5 @@ def query_tokens(query: bytes, parameter: str) -> list[str]:
 
 
 def as_header(value: str) -> str:
-    """The form of an Authorization header, whether or not the value names its scheme."""
+    """A token in the form of an Authorization header: with the scheme Bearer, unless the value names it already."""
     return value if value[: len(_SCHEME)].lower() == _SCHEME else f"Bearer {value}"

@@ -1,4 +1,4 @@
-"""Verifies bearer tokens: from the Authorization header to a user, or the reason why there is none."""
+"""Verifies bearer tokens: from the Authorization header to a user, or a failure."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 _PREFIX_CHARACTERS: Final = 8
 _DIGEST_BYTES: Final = 32
-"""BLAKE2b (RFC 7693) as long as a SHA-256 and as safe. Between all that an app does it takes a third of the time:
-hashlib asks OpenSSL for SHA-256, and what that does beforehand is more than the hashing."""
+"""Length of a BLAKE2b digest (RFC 7693), which is as safe as a SHA-256 of that length. It takes a third of the time in
+a running app: hashlib asks OpenSSL for SHA-256, whose setup costs more than the hashing."""
 _REMEMBERED_SECONDS: Final = 60.0
 _REMEMBERED_TOKENS: Final = 10_000
 _LONGEST_LINE: Final = MAX_TOKEN_BYTES + 16
 _BYTES_PER_TOKEN: Final = 1_600
-"""Measured, with eight claims."""
+"""Memory of a cached token, measured with eight claims."""
 _BYTES_PER_GOOD: Final = 200
 
 
@@ -37,8 +37,9 @@ _BYTES_PER_GOOD: Final = 200
 class TokenFailure:
     """Why there is no verified user.
 
-    ``token_prefix``: the first 8 characters, and only of something that has the three parts of a token: anything else
-    may be a password. ``claims``: only of a genuine token that has expired; no other unverified claim gets out.
+    ``token_prefix`` has the first 8 characters of a text with the three parts of a token, else None: another text may
+    be a password. ``claims`` are those of a genuine token that has expired, or of an expired or disabled API key, else
+    None: unverified claims are never passed on.
     """
 
     reason: FailureReason
@@ -48,12 +49,12 @@ class TokenFailure:
 
 @dataclass(frozen=True, slots=True)
 class KeysMissing:
-    """No key at hand has signed the token, but one may have that only the keys' source knows yet. The caller has not
+    """No key at hand fits the credential, but the source of the keys may have a newer one. The caller has not
     failed."""
 
     retry_after_seconds: float
     flood: bool = False
-    """Whether the source is not asked, because the caller has it asked too often."""
+    """Whether the source is not asked, because the caller has caused too many questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,17 @@ class _Remembered:
 
 
 KEYS_SECONDS: Final = 2.0
-"""Longest wait of a request for the keys' source."""
+"""Longest wait of a request for the source of the keys."""
 
 
 class TokenVerifier:
     """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the runtime that it serves.
 
-    ``clock`` tells the seconds since 1970; ``keys_clock`` counts seconds for the sources of keys. A verified token is
-    remembered by a digest of its bytes for up to 60 s or until it expires, and ``most_remembered`` of them at most; a
-    change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once when a good token
-    names an audience and none is required. SettingsError at construction if no key is configured (see
-    Settings.authenticates), one cannot be used, or the packages for tokens are not installed.
+    ``clock`` is Unix time; ``keys_clock`` counts seconds for the sources of keys. A verified token is cached by a
+    digest of its bytes for up to 60 s or until it expires, and at most ``most_remembered`` are; a change of keys
+    empties the cache. Failures are not cached. ``on_problem`` is told once when a good token names an audience and none
+    is required. SettingsError at construction if no key is configured (see Settings.authenticates), one cannot be used,
+    or the packages for tokens are not installed.
     """
 
     __slots__ = (
@@ -100,7 +101,7 @@ class TokenVerifier:
         most_remembered: int = _REMEMBERED_TOKENS,
     ) -> None:
         require(Extra.JWT, name_of(next((each for each in KEY_OPTIONS if getattr(settings, each)), KEY_OPTIONS[0])))
-        # Imported by the guard that verifies tokens: it loads the cryptography.
+        # Imported only to verify tokens, since it loads the cryptography.
         from fraiseql_guard.identity.keys import KeyRing, matching_key
 
         self._find_key = matching_key
@@ -119,21 +120,21 @@ class TokenVerifier:
 
     @property
     def remembered(self) -> int:
-        """How many verified tokens need not be verified again."""
+        """Number of cached verified tokens."""
         return self._memory.count()
 
     @property
     def size_bytes(self) -> int:
-        """Size of the remembered tokens, estimated by their number."""
+        """Bytes of the cached tokens, estimated by their number."""
         return len(self._memory) * _BYTES_PER_TOKEN + len(self._good) * _BYTES_PER_GOOD
 
     def forget(self) -> None:
-        """Verify every token anew."""
+        """Empty the cache, so that every token is verified anew."""
         self._memory.clear()
         self._good.clear()
 
     def observe(self, observer: KeyObserver) -> None:
-        """Tell ``observer`` from now on what happens to the sources of keys."""
+        """Report failures and recoveries of the sources of keys to ``observer`` from now on."""
         self._ring.observe(observer)
 
     def fingerprints(self) -> dict[str, str]:
@@ -146,14 +147,14 @@ class TokenVerifier:
         return self._ring.set_ages()
 
     async def aclose(self) -> None:
-        """Stop fetching keys."""
+        """Cancel the running fetch of keys."""
         if self._ring.remote is not None:
             await self._ring.remote.aclose()
 
     # --- for requests --------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Have keys fetched before the first token comes. To be called in the event loop."""
+        """Start to fetch keys before the first token comes. To be called in the event loop."""
         if self._ring.remote is not None:
             self._ring.remote.warm_up()
 
@@ -162,35 +163,36 @@ class TokenVerifier:
         authorization: Sequence[str],
         caller: str,  # noqa: ARG002 - who asks decides only about API keys
     ) -> Identity | TokenFailure | KeysMissing:
-        """After :class:`KeysMissing`: wait for the keys' source, and verify then."""
+        """Verify again after :class:`KeysMissing`, having waited for the source of the keys for at most 2 s."""
         remote = self._ring.remote
         fetched = remote is not None and await remote.fetch(KEYS_SECONDS)
         return self.verify(authorization, fetched=fetched)
 
     def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
-        """The user named by the values of all Authorization headers of a request. Never raises.
+        """The user of a token, or a failure. ``authorization`` has the values of all Authorization headers. Never
+        raises.
 
         No header, or one without a token, is ``missing_token``; several headers, or another scheme than Bearer, are
-        ``invalid_token``. ``fetched``: the keys' source has just answered, so that no other key is to be hoped for.
+        ``invalid_token``. ``fetched``: the source of the keys was just asked, so KeysMissing is not returned.
         """
         # 1. Other keys may be in force since the last token.
         if not self._ring.fixed and (keys := self._ring.keys()) is not self._keys:
             self._take_over(keys)
-        # 2. A line that was good a moment ago is known by its digest: no token is kept in memory.
+        # 2. Look up a line that was good before by its digest, since no token is kept in memory.
         now, digest = self._clock(), b""
         if len(authorization) == 1 and len(authorization[0]) <= _LONGEST_LINE:
             digest = blake2b(authorization[0].encode(errors="replace"), digest_size=_DIGEST_BYTES).digest()
-            known = self._memory.look(digest)  # by the whole line: it need not be taken apart again
+            known = self._memory.look(digest)  # of the whole line, so that it need not be parsed
             # A clock that went back must not prolong a token's life.
             if known is not None and known.since <= now < known.until:
                 return known.identity
-        # 3. Everything else is verified.
+        # 3. Verify any other.
         return self._verify_anew(authorization, digest, now, fetched)
 
     def _verify_anew(
         self, authorization: Sequence[str], digest: bytes, now: float, fetched: bool
     ) -> Identity | TokenFailure | KeysMissing:
-        """Verify a token that is not remembered; remember it by ``digest``, if there is one."""
+        """Verify a token that is not cached; cache it by ``digest``, unless that is empty."""
         token = bearer_token(authorization)
         if isinstance(token, TokenFailure):
             return token
@@ -198,20 +200,20 @@ class TokenVerifier:
             return _failure(FailureReason.INVALID_TOKEN, token)
         try:
             answer = self._check(token, now, fetched)
-        except Exception:  # noqa: BLE001 - whatever a library raises on odd bytes, the token is not a good one
+        except Exception:  # noqa: BLE001 - libraries raise many kinds on odd bytes
             return _failure(FailureReason.INVALID_TOKEN, token)
         if isinstance(answer, Identity) and digest:
             self._remember(digest, token, answer, now)
         return answer
 
     def verify_again(self, authorization: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
-        """The same for a token that was good before a change of keys. The keys' source has just been heard, unless it
-        has none any more: a key that it does not name is out of force."""
+        """Verify a token that was good before a change of keys. If the source of the keys has some, a key that it does
+        not list is not waited for."""
         remote = self._ring.remote
         return self.verify(authorization, fetched=remote is not None and bool(remote.keys()))
 
     def keys_in_force(self) -> tuple[VerificationKey, ...]:
-        """The keys; another tuple if and only if one of them has changed. Cheap."""
+        """The keys in force; another tuple if and only if one of them has changed. Cheap."""
         return self._ring.keys()
 
     def accepted_until(self, identity: Identity) -> float:
@@ -219,7 +221,7 @@ class TokenVerifier:
         return self._rules.accepted_until(identity.claims)
 
     def knows(self, authorization: Sequence[str]) -> bool:
-        """Whether this very token was good before. It may have to be verified again, but no attacker made it up."""
+        """Whether exactly this token was good before, and has not expired: then it is no forgery."""
         token = bearer_token(authorization)
         if isinstance(token, TokenFailure) or not _may_be_token(token):
             return False
@@ -227,10 +229,10 @@ class TokenVerifier:
         return accepted_until is not None and self._clock() < accepted_until
 
     def _take_over(self, keys: tuple[VerificationKey, ...]) -> None:
-        """Other keys are in force: what they cannot have signed is refused before any cryptography."""
+        """Put other keys in force. Tokens with algorithms that they do not have are refused before any cryptography."""
         self._keys = keys
         self._algorithms = self._ring.algorithms.union(*(key.algorithms for key in keys))
-        # A token of a key that was taken away must not stay good for another minute.
+        # A token signed with a removed key must not stay good for another minute.
         self._memory.clear()
         self._good.clear()
 
@@ -249,7 +251,7 @@ class TokenVerifier:
         return self._check_claims(jws, key, token, now)
 
     def _check_claims(self, jws: Jws, key: VerificationKey, token: str, now: float) -> Identity | TokenFailure:
-        """The user of a token with a genuine signature, or why it is not accepted."""
+        """The user of a token with a genuine signature, or the failure of its claims."""
         claims = read_object(jws.payload)
         if claims is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
@@ -266,10 +268,10 @@ class TokenVerifier:
             self._on_problem(sentence)
 
     def _remember(self, digest: bytes, token: str, identity: Identity, now: float) -> None:
-        """Entries leave in the order in which they came, up to two that have ended for one that comes: the work stays
-        bounded, and the memory shrinks to what is still of use."""
+        """Cache a verified token. Each new entry removes up to two of the oldest that have ended, so that the work is
+        bounded and the cache shrinks to entries in use."""
         accepted_until = self._rules.accepted_until(identity.claims)
-        # By the token alone, and up to its end: knows() tells a known user's token from an attacker's.
+        # Keyed by the token alone, until it expires: by this knows() tells a good token from a forged one.
         self._good.put(_digest_of(token), accepted_until)
         until = min(now + _REMEMBERED_SECONDS, accepted_until)
         self._memory.put(digest, _Remembered(replace(identity, fresh=False), now, until))
@@ -288,12 +290,12 @@ def _may_be_token(text: str) -> bool:
 
 
 def bearer_token(authorization: Sequence[str]) -> str | TokenFailure:
-    """The token in the values of all Authorization headers (RFC 6750, section 2.1), or why there is none."""
+    """The token in the values of all Authorization headers (RFC 6750, section 2.1), or a failure."""
     lines = [line.strip(" \t") for line in authorization]
     if not any(lines):
         return TokenFailure(FailureReason.MISSING_TOKEN)
     scheme, _, token = lines[0].partition(" ")
-    # RFC 9110, 11.1: the scheme's case does not matter. Two headers: the app might read the other one.
+    # RFC 9110, 11.1: the scheme's case does not matter. Of two headers the app might read the other one.
     if len(lines) != 1 or scheme.lower() != "bearer":
         return TokenFailure(FailureReason.INVALID_TOKEN)
     token = token.lstrip(" ")

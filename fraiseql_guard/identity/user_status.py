@@ -15,7 +15,8 @@ from fraiseql_guard.core.signals import FailureReason
 
 UserStatus = Literal["active", "not_found", "disabled"]
 AskUserStatus = Callable[[Identity], Awaitable[UserStatus | None]]
-"""Given a verified identity (user_id, claims, scopes, tier): None or ``active`` lets the request on."""
+"""The app's hook: given a verified identity (user_id, claims, scopes, tier), it returns the user's status. None stands
+for ``active``, with which the request goes on."""
 
 _REASONS: Final[Mapping[UserStatus | None, FailureReason | None]] = {
     None: None,
@@ -26,7 +27,7 @@ _REASONS: Final[Mapping[UserStatus | None, FailureReason | None]] = {
 
 
 class NoAnswer(Enum):
-    """The app did not answer: the caller has not failed."""
+    """The app did not answer. The caller has not failed."""
 
     NO_ANSWER = "no answer"
 
@@ -38,9 +39,9 @@ class _Answer:
 
 
 class UserStatusCheck:
-    """Asks the app's hook within ``timeout_seconds``, and remembers its answer for ``memory_seconds``.
+    """Asks the app's hook, for at most ``timeout_seconds``, and caches its answer for ``memory_seconds`` (0: never).
 
-    ``on_fault`` is told what the hook raised. ``clock`` counts seconds.
+    ``on_fault`` is given what the hook raised. ``clock`` counts seconds. ``size`` is that of the cache, in users.
     """
 
     def __init__(
@@ -58,9 +59,9 @@ class UserStatusCheck:
         self._answers: Lru[str, _Answer] = Lru(size)
 
     async def failure(self, identity: Identity) -> FailureReason | NoAnswer | None:
-        """Why this user may not go on; None if they may."""
+        """The failure if the user does not exist or is disabled, else None; NO_ANSWER if the hook failed."""
         name = identity.subject.name
-        # An answer is remembered if the operator allows it; a fault of the hook never is.
+        # Answers are cached if the operator allows it, faults of the hook never.
         known = self._answers.get(name) if self._memory_seconds else None
         if known is not None and self._clock() < known.until:
             return known.reason

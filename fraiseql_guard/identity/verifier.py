@@ -25,20 +25,20 @@ class Verifier(Protocol):
 
     @property
     def remembered(self) -> int:
-        """How many good credentials need not be verified again."""
+        """Number of cached good credentials."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered, estimated."""
+        """Estimated bytes of the caches."""
         ...
 
     def forget(self) -> None:
-        """Verify everything anew."""
+        """Empty the caches, so that every credential is verified anew."""
         ...
 
     def observe(self, observer: KeyObserver) -> None:
-        """Tell ``observer`` from now on what happens to the sources of keys."""
+        """Report failures and recoveries of the sources of keys to ``observer`` from now on."""
         ...
 
     def fingerprints(self) -> dict[str, str]:
@@ -51,28 +51,28 @@ class Verifier(Protocol):
         ...
 
     def warm_up(self) -> None:
-        """Have keys fetched before the first token comes. To be called in the event loop."""
+        """Start to fetch keys before the first token comes. To be called in the event loop."""
         ...
 
     async def aclose(self) -> None:
-        """Stop asking others."""
+        """Cancel running fetches of keys and questions to the app."""
         ...
 
     def verify(self, credentials: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
-        """The verified user, or why there is none. Never raises."""
+        """The verified user, or a failure; KeysMissing if the source of the keys has to be asked. Never raises."""
         ...
 
     async def complete(self, credentials: Sequence[str], caller: str) -> Identity | TokenFailure | KeysMissing:
-        """After KeysMissing: ask the source that may know more, for a bounded time, and verify then. ``caller`` is the
-        name of the address that asks."""
+        """Verify again after KeysMissing, having asked the source of the keys for a bounded time. ``caller`` is the
+        name of the caller's address, whose questions are counted."""
         ...
 
     def verify_again(self, credentials: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
-        """The same for credentials that were good before a change of keys."""
+        """Verify credentials that were good before a change of keys."""
         ...
 
     def keys_in_force(self) -> object:
-        """Another object if and only if one of the keys has changed. Cheap."""
+        """An object that stands for the keys in force: another one if and only if a key has changed. Cheap."""
         ...
 
     def accepted_until(self, identity: Identity) -> float | None:
@@ -80,13 +80,13 @@ class Verifier(Protocol):
         ...
 
     def knows(self, credentials: Sequence[str]) -> bool:
-        """Whether this very credential was good before."""
+        """Whether exactly this credential was good before, and has not expired."""
         ...
 
 
 class CredentialVerifier:
-    """Has each credential verified by what it is for: API keys by theirs, all else as tokens, where there are keys for
-    these."""
+    """Verifies API keys and tokens, each by its own verifier. ``tokens`` is None if no keys for tokens are
+    configured."""
 
     __slots__ = ("_api_keys", "_in_force", "_parts", "_tokens")
 
@@ -99,22 +99,22 @@ class CredentialVerifier:
 
     @property
     def remembered(self) -> int:
-        """How many good credentials need not be verified again."""
+        """Number of cached good credentials."""
         return self._api_keys.remembered + (self._tokens.remembered if self._tokens is not None else 0)
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered, estimated."""
+        """Estimated bytes of the caches."""
         return self._api_keys.size_bytes + (self._tokens.size_bytes if self._tokens is not None else 0)
 
     def forget(self) -> None:
-        """Verify everything anew."""
+        """Empty the caches, so that every credential is verified anew."""
         self._api_keys.forget()
         if self._tokens is not None:
             self._tokens.forget()
 
     def observe(self, observer: KeyObserver) -> None:
-        """Tell ``observer`` from now on what happens to the sources of keys."""
+        """Report failures and recoveries of the sources of keys to ``observer`` from now on."""
         if self._tokens is not None:
             self._tokens.observe(observer)
 
@@ -127,12 +127,12 @@ class CredentialVerifier:
         return {} if self._tokens is None else self._tokens.set_ages()
 
     def warm_up(self) -> None:
-        """Have keys fetched before the first token comes."""
+        """Start to fetch keys before the first token comes. To be called in the event loop."""
         if self._tokens is not None:
             self._tokens.warm_up()
 
     async def aclose(self) -> None:
-        """Stop asking others."""
+        """Cancel running fetches of keys and questions to the app."""
         await self._api_keys.aclose()
         if self._tokens is not None:
             await self._tokens.aclose()
@@ -140,28 +140,28 @@ class CredentialVerifier:
     # --- for requests ------------------------------------------------------------------------------------------------
 
     def verify(self, credentials: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
-        """The verified user, or why there is none. Never raises."""
+        """The verified user, or a failure; KeysMissing if the source of the keys has to be asked. Never raises."""
         key = self._key_in(credentials)
-        return self._token(credentials) if key is None else self._api_keys.verify(key)
+        return self._verify_token(credentials) if key is None else self._api_keys.verify(key)
 
     async def complete(self, credentials: Sequence[str], caller: str) -> Identity | TokenFailure | KeysMissing:
-        """After KeysMissing: ask the source that may know more, and verify then."""
+        """Verify again after KeysMissing, having asked the source of the keys for a bounded time."""
         key = self._key_in(credentials)
         if key is not None:
             return await self._api_keys.complete(key, caller)
         if self._tokens is not None:
             return await self._tokens.complete(credentials, caller)
-        return self._token(credentials)
+        return self._verify_token(credentials)
 
     def verify_again(self, credentials: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
-        """The same for credentials that were good before a change of keys."""
+        """Verify credentials that were good before a change of keys."""
         key = self._key_in(credentials)
         if key is None and self._tokens is not None:
             return self._tokens.verify_again(credentials)
         return self.verify(credentials)
 
     def keys_in_force(self) -> object:
-        """Another object if and only if one of the keys has changed."""
+        """An object that stands for the keys in force: another one if and only if a key has changed."""
         parts = (None if self._tokens is None else self._tokens.keys_in_force(), self._api_keys.keys_in_force())
         if any(one is not other for one, other in zip(parts, self._parts, strict=True)):
             self._parts, self._in_force = parts, object()
@@ -174,15 +174,15 @@ class CredentialVerifier:
         return self._tokens.accepted_until(identity)
 
     def knows(self, credentials: Sequence[str]) -> bool:
-        """Whether this very credential was good before."""
+        """Whether exactly this credential was good before, and has not expired."""
         key = self._key_in(credentials)
         if key is not None:
             return self._api_keys.knows(key)
         return self._tokens is not None and self._tokens.knows(credentials)
 
     def _key_in(self, credentials: Sequence[str]) -> str | None:
-        """The API key among the credentials: alone under its own scheme, or as a bearer that has not the form of a
-        token. None if there is none, or more than one credential."""
+        """The API key in a single credential: one with the scheme of API keys, or a bearer that does not have the form
+        of a token. None for any other, or several credentials."""
         if len(credentials) != 1:
             return None
         scheme, _, text = credentials[0].strip(" \t").partition(" ")
@@ -193,10 +193,10 @@ class CredentialVerifier:
             return None
         return text or None
 
-    def _token(self, credentials: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
+    def _verify_token(self, credentials: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
         if self._tokens is not None:
             return self._tokens.verify(credentials)
-        # What is left is nothing at all, or of another scheme.
+        # No credential, or one of another scheme.
         found = bearer_token(credentials)
         assert isinstance(found, TokenFailure)  # noqa: S101 - else it would be a key
         return found

@@ -1,5 +1,5 @@
-"""What the arguments of a field may ask for, whatever the variables: the size of its list, an offset, and points for
-large values."""
+"""Plans the arguments of a field, whatever the variables: which of them may say the size of its list or an offset, and
+which cost points."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NONE: Final[frozenset[str]] = frozenset()
 class SizeOrigin(StrEnum):
     """Where the size of a list came from."""
 
-    ONE = "one"  # it is no list
+    ONE = "one"  # the field is no list
     ARGUMENT = "argument"
     VARIABLE = "variable"
     DEFAULT = "default"  # of the operation's variable
@@ -47,20 +47,22 @@ class SizeOrigin(StrEnum):
 
 
 class SizeRole(Enum):
-    """What the sizes among a field's arguments mean."""
+    """What the slicing arguments of a field mean."""
 
-    NONE = auto()  # the field is no list and holds none
-    SIZES = auto()  # they are the size of its list
-    HINTS = auto()  # it looks like no list, or is an object with lists: they may be a size
+    NONE = auto()  # nothing: the field is no list and holds none
+    SIZES = auto()  # the size of the field's list
+    HINTS = auto()  # perhaps a size: the field does not look like a list, or is an object with lists
 
 
 @dataclass(frozen=True, slots=True)
 class ArgumentPlan:
     """What the arguments of a field may ask for.
 
-    ``hints`` may be sizes; ``searched`` are input objects that may hold some, with argument and type. ``weighed`` are
-    values whose input fields have a cost, with their types. ``deciding`` are the variables whose value can change a
-    size or an offset; the others only count if they hold many values.
+    ``sizes`` are slicing arguments; ``one_needed``: exactly one of them must be given. ``hints`` may be sizes;
+    ``searched`` are input objects that may hold sizes, each with its argument's name and its type. ``weighed`` are
+    values whose input fields have a cost, with their types. ``values`` is the number of plain values in the literals.
+    ``deciding`` are those of the ``variables`` whose value can change a size or an offset; the others only count if
+    they hold many values.
     """
 
     sizes: tuple[SlicingArgument, ...] = ()
@@ -104,18 +106,18 @@ class ArgumentPlanner:
         )
 
     def _paths_of(self, rule: FieldRule) -> Paths:
-        """The slicing arguments of a field: those of the settings, and those that the schema names."""
+        """The slicing arguments that the settings and the schema name for a field, by argument."""
         return by_argument(self._slicing.union(rule.slicing_arguments)) if rule.slicing_arguments else self._paths
 
     def plan(
         self, field: FieldNode, owner: str | None, rule: FieldRule | None, role: SizeRole, *, writes: bool
     ) -> ArgumentPlan:
-        """What the arguments of a field, and the schema's defaults of those not given, may ask for. ``writes``: it is
-        a mutation, whose input is data."""
+        """Plan the arguments of a field, and the schema's defaults of those not given. ``owner`` and ``rule`` are None
+        if unknown. ``writes``: the field is a mutation, whose input is data."""
         if not field.arguments and (rule is None or not rule.arguments):
             return NO_ARGUMENTS
         found = tuple(self._slices(field, owner, rule, role, writes=writes))
-        # Most fields have plain literals alone: nothing inside them needs a look, now or with other variables.
+        # Most fields have only plain literals, which hold nothing to search and do not change with the variables.
         if SEARCHED.isdisjoint(map(type, field.arguments.values())):
             return self._plan_plain(field, rule, role, found)
         return self._plan_holding(field, rule, role, found, writes=writes)
@@ -123,7 +125,7 @@ class ArgumentPlanner:
     def _plan_plain(
         self, field: FieldNode, rule: FieldRule | None, role: SizeRole, found: tuple[SlicingArgument, ...]
     ) -> ArgumentPlan:
-        """Where no argument holds other values, and none is a variable."""
+        """The plan of a field whose arguments are all plain literals."""
         sizes, hints = _by_role(found, rule, role)
         return ArgumentPlan(
             sizes=sizes,
@@ -143,7 +145,7 @@ class ArgumentPlanner:
         *,
         writes: bool,
     ) -> ArgumentPlan:
-        """Where some arguments are variables, or hold values."""
+        """The plan of a field with a variable, a list or an object among its arguments."""
         sizes, hints = _by_role(found, rule, role)
         used = tuple([item.name for _, item in variables_in(field.arguments)])
         return ArgumentPlan(
@@ -169,13 +171,13 @@ class ArgumentPlanner:
                 yield from slices_without_schema(field, self._slicing, listlike=role is SizeRole.SIZES)
         elif role is not SizeRole.NONE:
             yield from slices(field, rule, self._paths_of(rule))
-        # Arguments that the settings name as lists which bring an item for each of theirs.
+        # Arguments that the settings name as lists: the field returns an item for each of theirs.
         if not self._lists.names.isdisjoint(field.arguments):
             for name in self._lists.among(field.arguments, owner if rule else None, field.name):
                 yield SlicingArgument(name, field.arguments[name], length=True)
 
     def _searched(self, field: FieldNode, rule: FieldRule | None, role: SizeRole) -> Iterator[tuple[str, Value, str]]:
-        """The arguments that may hold sizes, with their values and types."""
+        """The arguments that may hold sizes: names, values and types."""
         # A leaf returns no items that a size could multiply.
         if role is SizeRole.NONE or field.selection is None:
             return
@@ -203,8 +205,8 @@ _Slices = tuple[SlicingArgument, ...]
 
 
 def _by_role(found: _Slices, rule: FieldRule | None, role: SizeRole) -> tuple[_Slices, _Slices]:
-    """Sizes and hints: which of both the slicing arguments of a field are."""
-    # Without a schema, what is called like a size counts as one.
+    """The slicing arguments of a field as a pair (sizes, hints), of which one is empty."""
+    # Without a schema, an argument that is called like a size counts as one.
     return (found, ()) if role is SizeRole.SIZES or rule is None else ((), found)
 
 
@@ -213,13 +215,13 @@ def _with_rules(field: FieldNode, rule: FieldRule | None) -> Iterable[tuple[Argu
 
 
 def _points(field: FieldNode, rule: FieldRule | None) -> int:
-    """What the schema lets the arguments themselves cost (@cost)."""
+    """The points that @cost in the schema gives to the arguments of a field."""
     return sum([argument.points for argument, _ in _with_rules(field, rule)])
 
 
 def _offsets(field: FieldNode, rule: FieldRule | None, role: SizeRole, *, sized: bool) -> Iterator[Value]:
-    """The values that skip a part of a list. ``sized``: the field has a slicing argument."""
-    # An offset needs a list to skip in: by the schema, by the field's name or by a size beside it.
+    """The values of arguments that are offsets. ``sized``: the field has a slicing argument."""
+    # An offset counts only where a list is: by the schema, by the field's name, or by a size beside it.
     for name in OFFSET_ARGUMENTS & field.arguments.keys():
         if _is_offset(rule.arguments[name], role) if rule else role is SizeRole.SIZES or sized:
             yield field.arguments[name]

@@ -1,4 +1,4 @@
-"""@cost and @listSize as they stand in a schema's definitions (IBM GraphQL cost directives specification)."""
+"""Reads @cost and @listSize in a schema's definitions (IBM GraphQL cost directives specification)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fraiseql_guard.graphql.syntax.values import Value, VariableNode, Word, numb
 
 
 def directive(item: Any, name: str) -> dict[str, Value]:
-    """The arguments of a directive on a definition; none if it does not stand there."""
+    """The arguments of a directive on a definition; empty if the definition does not have it."""
     # A schema built in code has no ast_node, and so no directives to read.
     for found in getattr(getattr(item, "ast_node", None), "directives", None) or ():
         if found.name.value == name:
@@ -21,12 +21,12 @@ def directive(item: Any, name: str) -> dict[str, Value]:
 
 
 def weight(item: GraphQLField | GraphQLArgument | GraphQLInputField) -> int | None:
-    """@cost where it stands, else on the type. Negative weights count nothing: more never costs less."""
+    """The weight by @cost on the definition, else on its type; None without any. A negative weight is 0."""
     return points(directive(item, "cost").get("weight", directive(get_named_type(item.type), "cost").get("weight")))
 
 
 def points(given: Value) -> int | None:
-    """A weight or a size as a whole number of zero or more; None if it is no number."""
+    """A weight or a size as a whole number, rounded up and at least 0; None if it is no finite number."""
     try:
         found = float(given)
     except (TypeError, ValueError):
@@ -36,7 +36,7 @@ def points(given: Value) -> int | None:
 
 
 def names(value: Value) -> tuple[str, ...] | None:
-    """A list of names; a single one counts as a list of it."""
+    """A list of names, or a single name as a list; None for any other value."""
     if isinstance(value, str):
         return (value,)
     return tuple(str(name) for name in value) if isinstance(value, list) else None

@@ -1,4 +1,4 @@
-"""The plan of a document: what is worked out once, so that a request with new variables costs one pass over numbers."""
+"""The plan of a document, made once, so that pricing a request with new variables takes one pass over numbers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from fraiseql_guard.graphql.cost.resolved_arguments import NOTHING_RESOLVED, Res
 from fraiseql_guard.graphql.syntax.values import Bindings
 
 Outcome = tuple[int | None, ...]
-"""The numbers that were sent for the variables that decide about the price."""
+"""The values of the variables that decide about the price, in the order of their names; None for one that was not
+sent."""
 _UNSENT: Final = object()
 _CONTAINERS: Final = frozenset({dict, list})
 
 
 @dataclass(frozen=True, slots=True)
 class CostPlan:
-    """Terms, each after its children; levels of children; per operation the terms at its root with their number."""
+    """The ``terms`` (fields) of a document, each after its children, their ``levels`` of children, and the ``roots``:
+    for each operation the terms at its root, with how often each counts."""
 
     terms: tuple[Term, ...]
     levels: tuple[tuple[Alternative, ...], ...]
     roots: tuple[tuple[tuple[int, int], ...], ...]
     variable: tuple[int, ...]  # terms that a variable can make dearer
-    resolved: tuple[ResolvedArguments, ...]  # of each term, as long as no variable decides
-    prices: Prices  # the same
+    resolved: tuple[ResolvedArguments, ...]  # of each term, if no variable is sent
+    prices: Prices  # if no variable is sent
     rules: CostRules
     used: tuple[str, ...]  # variables in arguments
-    deciding: frozenset[str]  # those of them whose value changes a size or an offset, or may hold one
+    deciding: frozenset[str]  # the used variables that are, or whose default may hold, a size or an offset
 
     def outcome(self, sent: Mapping[str, Any]) -> Outcome | None:
-        """Equal for requests with equal prices, or None where only pricing tells: a variable holds several values, or
-        a size is no plain number."""
+        """A key of the prices: requests with equal keys have equal prices. None where only pricing tells, because a
+        variable holds a list or an object, or a size is not an integer."""
         values: list[int | None] = []
         for name in self.used:
             value = sent.get(name, _UNSENT)
@@ -43,7 +45,7 @@ class CostPlan:
                 return None
             if name not in self.deciding:
                 continue
-            # The default stands for it, which the document fixes: None is enough to tell this case.
+            # None stands for the default, which the document fixes.
             if value is _UNSENT:
                 values.append(None)
             elif type(value) is int:
@@ -56,14 +58,14 @@ class CostPlan:
     def price(self, bindings: Bindings) -> Prices:
         """The prices of a request with these variables."""
         resolved = self.resolve(bindings)
-        # Nothing that was sent changes a size: the price was computed with the plan.
+        # No variable changes a size: the plan has the prices.
         if resolved is self.resolved:
             return self.prices
         refuses_unsliced = self.rules.refuses_unsliced
         return price(self.terms, self.levels, self.roots, resolved, refuses_unsliced=refuses_unsliced)
 
     def resolve(self, bindings: Bindings) -> Sequence[ResolvedArguments]:
-        """What each term asks for in a request with these variables."""
+        """The resolved arguments of each term in a request with these variables."""
         if not self.variable:
             return self.resolved
         # Only these can change what a term asks for: the others hold one value that is no size.
@@ -78,7 +80,7 @@ class CostPlan:
         return resolved or self.resolved
 
     def dearest_path(self, prices: Prices) -> Path:
-        """From the root downwards, wherever the most of the cost comes from."""
+        """The path from the dearest root field down through the dearest child of each level."""
         path: Path = ()
         number = prices.dearest_root
         while number >= 0:
@@ -91,13 +93,13 @@ class CostPlan:
         return path
 
     def _children(self, term: Term) -> Iterable[int]:
-        """The terms below one, whatever type they belong to."""
+        """The children of a term on all types."""
         level = self.levels[term.level] if term.level >= 0 else ()
         return [child for held, others in level for child in (*held, *others)]
 
 
 def _holding_values(sent: Mapping[str, Any]) -> list[str]:
-    """The variables that hold other values."""
+    """The variables that hold a list or an object."""
     return [name for name, value in sent.items() if type(value) in _CONTAINERS]
 
 
@@ -108,7 +110,7 @@ def make_plan(
     rules: CostRules,
     defaults: Bindings,
 ) -> CostPlan:
-    """Resolve and price every term once with the defaults of the operations."""
+    """Make a plan: resolve and price every term with the defaults of the operations."""
     resolved = _resolved(terms, rules, defaults)
     variable = tuple([number for number, term in enumerate(terms) if term.arguments.variables])
     used = frozenset[str]().union(*[terms[number].arguments.variables for number in variable])
@@ -136,7 +138,7 @@ def _resolved(terms: Iterable[Term], rules: CostRules, defaults: Bindings) -> tu
 
 
 def _large_defaults(bindings: Bindings) -> frozenset[str]:
-    """The variables of which some default holds other values."""
+    """The variables of which a default is a list or an object."""
     return frozenset(
         [name for name, values in bindings.defaults.items() if not _CONTAINERS.isdisjoint(map(type, values))]
     )

@@ -1,8 +1,8 @@
-"""The planning walk: from a document to a plan that prices every request for it.
+"""Plans a document: walks it once, and makes the plan that prices every request for it.
 
-A level is a set of selections that execution merges, at a type if there is a schema. Each level is visited once,
-however many paths lead to it, so fragments that spread each other cost what they take to write. Levels are then put
-into an order in which each comes before those above it, and priced in one pass (``pricing``).
+A level is a set of selections that execution merges, with its type if there is a schema. Each level is visited once,
+however many paths lead to it, so the work is bounded although fragments spread each other. Terms (fields) are then
+ordered so that each comes after its children, and are priced in one pass (``pricing``).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _PlanningWalk:
         self, document: DocumentNode, rules: CostRules, positions: Positions, merging: SelectionMerger
     ) -> None:
         self._document = document
-        # The merger knows whole selections: where @skip takes out fields, each variant collects its own.
+        # The merger ignores @skip and @include: a document with these collects the fields of each variant anew.
         self._merging = None if document.removes else merging
         self._rules = rules
         self._positions = positions
@@ -70,19 +70,19 @@ class _PlanningWalk:
                 yield self._draft([item], owner, (item.key,), at_root=True), times
 
     def drafts(self, roots: list[TermDraft]) -> list[TermDraft]:
-        """All terms, each after those of its children."""
+        """The drafts of all terms, each after those of its children."""
         while self._pending:
             level = self._pending.pop()
             # Drafting a level finds the levels below it, which are appended to `_pending`.
             level.alternatives = [tuple(self._merged(level, *found)) for found in self._alternatives(level)]
-        # A term follows when all that lead to its level stand in the order, which is turned round at the end.
+        # Order the terms from the roots downwards, then reverse the order.
         ready = list(roots)
         found: list[TermDraft] = []
         while ready:
             draft = ready.pop()
             found.append(draft)
             if draft.level is not None:
-                # Kahn's topological sort: a level is ready once no term that leads to it is missing.
+                # Kahn's topological sort: the terms of a level follow once all terms that lead to it are ordered.
                 draft.level.parents -= 1
                 if not draft.level.parents:
                     ready.extend(chain.from_iterable(draft.level.alternatives))
@@ -90,9 +90,9 @@ class _PlanningWalk:
         return found
 
     def _alternatives(self, level: LevelDraft) -> Iterable[tuple[str | None, Collected]]:
-        """What the level collects for each object type that can stand here; types that cost the same only once."""
+        """The collected fields of a level for each of its object types; of types with equal costs only for one."""
         owners = self._rules.objects(level.owner)
-        # One object type at most: conditions do not divide anything.
+        # One object type at most: nothing to divide.
         if len(owners) < 2:
             owner = next(iter(owners), None)
             return [(owner, self._collect(level, owner))]
@@ -108,8 +108,8 @@ class _PlanningWalk:
     def _distinct(
         self, level: LevelDraft, groups: Iterable[tuple[frozenset[str], Collected]]
     ) -> Iterable[tuple[str, Collected]]:
-        """One type for each price that a level may have: of types for which the same is collected, those in which a
-        field costs the same are alike."""
+        """One type, with its collected fields, for each price that a level may have. Types are alike if they collect
+        the same fields, and each of these costs the same in them."""
         distinct: dict[object, tuple[str, Collected]] = {}
         for alike, found in groups:
             fields = tuple([id(item) for members in found.values() for item, _ in members])
@@ -123,11 +123,12 @@ class _PlanningWalk:
         return distinct.values()
 
     def _uneven(self, level: LevelDraft, found: Collected) -> list[FieldNode]:
-        """The fields that do not cost the same in all types that can stand here."""
+        """The fields whose cost differs between the object types of a level."""
         return [item for item in _by_name(found) if not self._rules.is_uniform(level.owner, item)]
 
     def _alike_in_conditions(self, level: LevelDraft) -> tuple[Collected, list[frozenset[str]]]:
-        """What stands in the level whatever the type, and the object types for which the same fragments apply."""
+        """The fields of a level with all type conditions ignored, and its object types in groups to which the same
+        fragments apply."""
         conditions: dict[str, bool] = {}
 
         def note(on: str | None) -> bool:
@@ -186,14 +187,15 @@ def _divided(groups: list[frozenset[str]], holding: frozenset[str]) -> list[froz
 
 
 def _by_name(found: Collected) -> Iterable[FieldNode]:
-    """One field of each name: what it costs in a type depends on that, so aliases of one are looked at once."""
+    """One field of each name, on which its cost in a type depends."""
     return {members[0][0].name: members[0][0] for members in found.values()}.values()
 
 
 def _alike(fields: list[FieldNode]) -> list[list[FieldNode]]:
-    """Fields of one response key in groups that ask for the same; more than one only under different types.
+    """The fields of one response key in groups of equal name and arguments; several only below different types.
 
-    Those with children come first and speak for their group, so that a bare repetition cannot make a list a leaf.
+    The first field stands for its group. It is one with a selection if there is any, so that a repetition without one
+    cannot make a list a leaf.
     """
     if len(fields) == 1:
         return [fields]

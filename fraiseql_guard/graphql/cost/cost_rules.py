@@ -22,17 +22,17 @@ _NO_NAMES: Final[frozenset[str]] = frozenset()
 
 
 class PageSize(Enum):
-    """Whether the size of a field is that of some of its children alone."""
+    """Whether a field is a page, whose size multiplies only those of its children that hold its items."""
 
-    NEVER = auto()  # it is a list, whose size counts for everything below it, or one object
-    ALWAYS = auto()  # the schema says that it is a page
-    SIZED = auto()  # it looks like one: if it is given a size
-    GUESSED = auto()  # an object with lists that is given what may be their size
+    NEVER = auto()  # no page: a list, whose size multiplies everything below it, or one object
+    ALWAYS = auto()  # a page by the schema
+    SIZED = auto()  # looks like a page, and is one if an argument gives a size
+    GUESSED = auto()  # an object with lists, of which an argument may give the size
 
 
 @dataclass(frozen=True, slots=True)
 class AssumedSize:
-    """The size of a list where no argument says one. ``unsliced``: the schema does not tell it either."""
+    """The size of a list for which no argument says one. ``unsliced``: the schema does not say one either."""
 
     size: int
     origin: SizeOrigin
@@ -41,7 +41,7 @@ class AssumedSize:
 
 @dataclass(slots=True, eq=False)
 class ChildField:
-    """What a field selects, as far as it costs something or selects something itself. Not frozen: there are many."""
+    """A child of a field that has a cost or a selection. Not frozen, because there are many."""
 
     field: FieldNode
     rule: FieldRule | None
@@ -50,24 +50,24 @@ class ChildField:
 
     @property
     def is_of_a_page(self) -> bool:
-        """Whether it has a name that the fields of pages have."""
+        """Whether the child has the name of a field of pages: edges, nodes, items, or pageInfo with leaves alone."""
         name = self.field.name
         return name in WRAPPERS or (name == PAGE_INFO and self.leaves_only)
 
 
 ChildAlternatives = Iterable[Iterable[tuple[int, ChildField]]]
-"""What a field selects, for each type that it may return, with the numbers of the terms."""
+"""The children of a field for each type that it may return, each with the number of its term."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """How far the size of a field reaches: to the children called ``names``; where GUESSED to those that are lists."""
+    """Which children the size of a field multiplies: those called ``names``; if GUESSED, those that are lists."""
 
     page: PageSize
     names: frozenset[str] = _NO_NAMES
 
     def holds(self, child: ChildField) -> bool:
-        """Whether a child's number is the size of the field."""
+        """Whether the size of the field multiplies a child."""
         if self.page is PageSize.GUESSED:
             return child.rule is not None and child.rule.many
         return child.field.name in self.names
@@ -104,7 +104,7 @@ class CostRules:
         self.max_complexity = settings.max_query_complexity
         self.counter = SelectionCounter(settings.edges_node_one_level)
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
-        # The same tables serve the plan, which finds what is searched, and the resolver, which searches it.
+        # Shared: the planner finds the input objects to search, the resolver searches them.
         search = InputSearch(settings, table)
         weights = InputWeights(table.inputs if table else {})
         self._planner = ArgumentPlanner(settings, search, weights)
@@ -116,17 +116,17 @@ class CostRules:
         self._uneven = self._all_uneven_fields(table) if table else {}
 
     def rule(self, owner: str | None, field: FieldNode) -> FieldRule | None:
-        """What the schema says of a field of the type ``owner``."""
+        """The schema's rule for a field of the type ``owner``; None without a schema, a type, or such a field."""
         if self.table is None or not owner:
             return None
         return self.table.fields.get(owner, {}).get(field.name)
 
     def objects(self, owner: str | None) -> tuple[str, ...]:
-        """The object types that a type stands for, in their order; none without a schema."""
+        """The possible object types of a type, in their order; empty without a schema."""
         return self.table.possible.get(owner or "", ()) if self.table is not None else ()
 
     def likeness(self, owner: str, field: FieldNode) -> object:
-        """Equal for types in which the field costs the same."""
+        """A key that is equal for types in which the field costs the same."""
         return self._likeness(owner, field.name)
 
     def _likeness(self, owner: str, name: str) -> object:
@@ -139,7 +139,7 @@ class CostRules:
         return field.name not in self._uneven.get(owner or "", ())
 
     def _all_uneven_fields(self, table: SchemaTable) -> Mapping[str, frozenset[str]]:
-        """By type that stands for several objects: the fields that do not cost the same in all of these."""
+        """For each interface and union of several object types the fields whose cost differs between these."""
         several = {name: owners for name, owners in table.possible.items() if len(owners) > 1}
         return {name: self._uneven_fields(table, owners) for name, owners in several.items()}
 
@@ -164,7 +164,7 @@ class CostRules:
         # 2. @cost in the schema comes next.
         if rule is not None and rule.weight is not None:
             return rule.weight
-        # 3. A leaf is free: it comes with its object's row. What selects something, or stands at the root, is work.
+        # 3. A leaf is free: it comes with its object's row. A field with a selection, or at the root, is work.
         return 1 if field.selection or at_root else 0
 
     def paging(
@@ -174,8 +174,8 @@ class CostRules:
         rule: FieldRule | None,
         children: Callable[[], ChildAlternatives],
     ) -> Paging:
-        """How far the size of a field of the type ``owner`` reaches. ``children`` is called if the schema does not
-        tell."""
+        """Whether a field of the type ``owner`` is a page, and of which children. ``children`` is called if the schema
+        does not tell."""
         if rule is None or self.table is None:
             return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children()) else _NO_PAGE
         if rule.many or rule.returns is None:
@@ -183,11 +183,11 @@ class CostRules:
         return self._paging_by_schema(owner, field, rule, self.table)
 
     def _paging_by_schema(self, owner: str | None, field: FieldNode, rule: FieldRule, table: SchemaTable) -> Paging:
-        """The same of a field that returns one object."""
+        """As :meth:`paging`, for a field that returns one object by the schema."""
         # @listSize(sizedFields:) names the fields that hold the items.
         if rule.sized_fields:
             return Paging(PageSize.ALWAYS, rule.sized_fields)
-        # Relay's connections, and pages that look like them, if something says their size.
+        # Relay's connections and similar pages, if the schema or an argument can say their size.
         if table.holds_items(rule.returns) and self._has_size(owner, field, rule):
             return _PAGE
         if rule.arguments and table.holds_lists(rule.returns):
@@ -195,18 +195,18 @@ class CostRules:
         return _NO_PAGE
 
     def _has_size(self, owner: str | None, field: FieldNode, rule: FieldRule) -> bool:
-        """Whether the schema or an argument says how long the list in a page is."""
+        """Whether the schema says the size of a page, or the field has an argument for it."""
         return rule.assumed_size is not None or self._planner.is_sliced(owner, field.name, rule)
 
     def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> AssumedSize:
-        """The size of a list that no argument says."""
+        """The size that counts for a field if no argument says one; 1 if it is no list."""
         if rule is None:
             # Without a schema only the settings or a plural name suggest a list.
             return AssumedSize(self.multiplier, SizeOrigin.NAME) if self._is_named_like_a_list(field) else _ONE
         if not rule.many and paging.page is not PageSize.ALWAYS:
             return _ONE
         if rule.assumed_size is not None:
-            # A size of 0 would make all that is below free.
+            # A size of 0 would make everything below free.
             return AssumedSize(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
         return AssumedSize(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
 
@@ -223,18 +223,19 @@ class CostRules:
         *,
         writes: bool,
     ) -> ArgumentPlan:
-        """What the arguments of a field may ask for. ``writes``: it is a mutation."""
+        """Plan the arguments of a field. ``writes``: it is a mutation."""
         role = _role_by_name(paging, assumed) if rule is None else _role_by_schema(paging, rule)
         return self._planner.plan(field, owner, rule, role, writes=writes)
 
 
 def _judges_fields(settings: Settings) -> bool:
-    """Whether fields that an authoritative schema lacks are refused. Several paths may speak of several schemas."""
+    """Whether fields that an authoritative schema lacks are refused: not with several paths, which may serve several
+    schemas."""
     return settings.unknown_fields == "refuse" and len(settings.graphql_paths) == 1 and settings.graphql_paths != ("/",)
 
 
 def _role_by_name(paging: Paging, assumed: AssumedSize) -> SizeRole:
-    """What the sizes among the arguments of a field mean of which only the name and what it selects is known."""
+    """The role of the slicing arguments of a field that no schema describes."""
     sized = assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED
     return SizeRole.SIZES if sized else SizeRole.HINTS
 
@@ -253,7 +254,7 @@ _ONE: Final = AssumedSize(1, SizeOrigin.ONE)
 
 
 def _costs_by_type(field_costs: Mapping[str, int], table: SchemaTable | None) -> Mapping[tuple[str, str], int]:
-    """By type and field: the costs of the settings, where an interface's or a union's are those of its objects."""
+    """The costs of the settings by type and field. A cost on an interface or a union holds for its object types."""
     costs: dict[tuple[str, str], int] = {}
     for name, points in field_costs.items():
         owner, _, field = name.partition(".")
@@ -267,7 +268,7 @@ def _costs_by_type(field_costs: Mapping[str, int], table: SchemaTable | None) ->
 
 
 def _costs_by_name(field_costs: Mapping[str, int]) -> Mapping[str, int]:
-    """By field alone: the highest cost that the settings give to any type, except those at the root."""
+    """The costs of the settings by field: the highest on any type but the root types."""
     costs: dict[str, int] = {}
     for name, points in field_costs.items():
         owner, _, field = name.partition(".")
@@ -277,7 +278,7 @@ def _costs_by_name(field_costs: Mapping[str, int]) -> Mapping[str, int]:
 
 
 def _looks_like_a_page(alternatives: ChildAlternatives) -> bool:
-    """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
+    """Whether a field without a schema selects edges, nodes, items or pageInfo, and beside them only free leaves."""
     found = False
     for _, child in chain.from_iterable(alternatives):
         if child.is_of_a_page:

@@ -1,8 +1,6 @@
-"""What input objects hold: sizes and offsets, which are guesses because only the names of fields speak for them, and
-fields that cost points.
+"""Finds sizes and offsets in input objects, which are guesses by the names of fields, and the points of input fields.
 
-What holds no sizes is not searched: filters and the like, by the words in their names, and with a schema every field
-that is no whole number.
+Filters and the like are not searched, by the words in their names; with a schema only whole numbers can be sizes.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ SEARCHED: Final = frozenset({dict, list, VariableNode})
 
 @dataclass(slots=True)
 class GuessedSizes:
-    """The largest size and offset that were found; 0 for none."""
+    """The largest size and offset that were found in input objects; 0 for none."""
 
     size: int = 0
     offset: int = 0
 
     def merge(self, other: GuessedSizes) -> None:
-        """Take over what is larger."""
+        """Take over the other's size and offset where they are larger."""
         self.size = max(self.size, other.size)
         self.offset = max(self.offset, other.offset)
 
@@ -48,7 +46,7 @@ class InputSearch:
         self._types = self._worthwhile(table.input_types) if table else {}
 
     def is_filter(self, name: str) -> bool:
-        """Whether an argument or a field of this name says which items, and not how many."""
+        """Whether an argument or a field of this name filters or orders items, and says no size."""
         return self._filters.search(name) is not None
 
     def searches(self, name: str, kind: str) -> bool:
@@ -56,7 +54,7 @@ class InputSearch:
         return (kind == ANYTHING or kind in self._types) and not self.is_filter(name)
 
     def within(self, value: Value, kind: str, bindings: Bindings) -> GuessedSizes:
-        """What a value of a type holds."""
+        """The sizes and offsets in a value of the type ``kind``."""
         found = GuessedSizes()
         pending = [(value, kind)]
         for value, kind in pending:  # it grows: what a container holds is appended behind it
@@ -73,7 +71,7 @@ class InputSearch:
         return found
 
     def _note(self, value: dict[str, Value], kind: str, bindings: Bindings, found: GuessedSizes) -> None:
-        """The sizes and offsets under their names."""
+        """Note the sizes and offsets among the fields of one input object."""
         typed = self._types.get(kind)
         for name in self._names & value.keys():
             # Without a type for this object every field of a size's name may be one.
@@ -111,14 +109,14 @@ class InputSearch:
         return found
 
     def _worthwhile(self, types: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
-        """The input types that can hold a size, with those of their fields that do."""
-        # 1. Drop what is a filter by its name.
+        """The input types that can hold a size, each with the kinds of its fields that are or hold one."""
+        # 1. Drop filters, by their names.
         fields = {name: self._without_filters(own) for name, own in types.items()}
         # 2. Find the types that have a size themselves.
         direct = {name for name, own in fields.items() if any(itertools.starmap(self._is_size, own.items()))}
-        # 3. Add all types that lead to one of these.
+        # 3. Add all types that hold one of these, at any depth.
         holding = with_users(direct, {name: own.values() for name, own in fields.items()})
-        # 4. Keep of each type only the fields on such a way: the search follows no others.
+        # 4. Keep only the fields that are a size or lead to one.
         return {
             name: {key: kind for key, kind in fields[name].items() if kind in holding or self._is_size(key, kind)}
             for name in holding
@@ -133,7 +131,7 @@ class InputSearch:
 
 
 def any_of_words(words: Iterable[str]) -> re.Pattern[str]:
-    """Finds names that hold one of the words: orderBy and order_by hold "by", bypass does not."""
+    """A pattern that finds one of the words in a name: orderBy and order_by have "by", bypass does not."""
     plain = "|".join(re.escape(word.lower()) for word in words)
     humps = "|".join(re.escape(word[:1].upper() + word[1:].lower()) for word in words)
     # No words: a pattern that matches nothing. An empty alternative would match every name.
@@ -144,7 +142,7 @@ def any_of_words(words: Iterable[str]) -> re.Pattern[str]:
 
 
 def variables_in(value: Value) -> Iterable[tuple[str, VariableNode]]:
-    """The variables inside a literal with the key that each stands under (items of a list: none)."""
+    """The variables inside a literal, each after the key that it stands under (empty in a list)."""
     pending = [value]
     for container in pending:  # it grows: containers are appended behind what holds them
         for key, item in _searched_items(container):
@@ -163,7 +161,7 @@ def _searched_items(container: Value) -> Iterable[tuple[str, Value]]:
 
 
 class InputWeights:
-    """Adds up the costs of input fields. ``inputs`` are the types in which @cost stands somewhere."""
+    """Adds up the costs of input fields. ``inputs`` has the fields of the input types with @cost at any depth."""
 
     __slots__ = ("_inputs",)
 
@@ -175,7 +173,7 @@ class InputWeights:
         return kind in self._inputs
 
     def of(self, value: Value, kind: str, bindings: Bindings) -> int:
-        """The costs of the input fields in a value of the type ``kind``; each variable is weighed once."""
+        """The points of the input fields in a value of the type ``kind``."""
         points = 0
         pending = [(value, kind)]
         # A stack in place of recursion: the nesting of a variable is a caller's choice.

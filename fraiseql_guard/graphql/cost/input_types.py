@@ -1,4 +1,4 @@
-"""Reads a schema's arguments and input types: which of them may hold a size, and their costs."""
+"""Reads a schema's arguments and input types: which of them may be or hold a size, and their costs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_NUMBERS: Final = frozenset({"String", "ID", "Boolean", "Float"})
 
 
 def argument_rule(argument: GraphQLArgument | GraphQLInputField) -> ArgumentRule:
-    """What the definition of an argument or of an input field says."""
+    """The rule of an argument or an input field, by its definition."""
     return ArgumentRule(
         kind=_kind(argument),
         # `[Int!]!` is a list behind the outer non-null.
@@ -47,7 +47,7 @@ def _kind(argument: GraphQLArgument | GraphQLInputField) -> str:
 
 
 def default(argument: GraphQLArgument | GraphQLInputField) -> Value:
-    """The default of the definition."""
+    """The default in the definition of an argument or an input field; ABSENT without one."""
     # graphql-core 3.3 has a literal or a value, 3.2 a value or Undefined.
     given = getattr(argument, "default", None)
     if given is not None and given is not Undefined:
@@ -56,20 +56,22 @@ def default(argument: GraphQLArgument | GraphQLInputField) -> Value:
 
 
 def input_types(schema: GraphQLSchema) -> Mapping[str, Mapping[str, str]]:
-    """By input type: the kinds of those fields that can be or hold a size."""
+    """For each input type the kinds of its fields that can be or hold a size."""
     return {
-        name: {key: kind for key, item in fields.items() if (kind := _kind(item)) and not _numbers(item, kind)}
+        name: {
+            key: kind for key, item in fields.items() if (kind := _kind(item)) and not _is_list_of_numbers(item, kind)
+        }
         for name, fields in _inputs(schema).items()
     }
 
 
-def _numbers(item: GraphQLInputField, kind: str) -> bool:
+def _is_list_of_numbers(item: GraphQLInputField, kind: str) -> bool:
     # A list of numbers holds ids or the like, never a size.
     return kind == NUMBER and is_list_type(get_nullable_type(item.type))
 
 
 def weighed_inputs(schema: GraphQLSchema) -> Mapping[str, Mapping[str, ArgumentRule]]:
-    """The input types in which, or in whose fields' types, a field has a cost."""
+    """The fields of the input types with @cost at any depth, by type."""
     inputs = _inputs(schema)
     direct = {name for name, fields in inputs.items() if any(map(weight, fields.values()))}
     # Types that use weighed ones are weighed themselves.

@@ -1,4 +1,4 @@
-"""List sizes and offsets: what a value says, in a literal or in the variables."""
+"""Reads list sizes and offsets from values, of literals or of variables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _DIGITS: Final = re.compile(r"\s*[+]?[0-9]+(?:\.[0-9]*)?\s*", re.ASCII)
 class NoSize(Enum):
     """Why a value gives no size."""
 
-    UNKNOWN = 0  # null or nothing: the list multiplier
-    INVALID = 1  # no whole number
-    MEANINGLESS = 2  # cannot be a size at all
+    UNKNOWN = 0  # null or absent: the list multiplier stands for it
+    INVALID = 1  # no whole number, where only one is accepted
+    MEANINGLESS = 2  # no number, where other values are accepted
 
 
 def read_size(value: Value, *, strict: bool) -> int | NoSize:
-    """A list size; of a negative one (the last so many) the absolute value. What is no whole number is INVALID where
-    ``strict``, else it is no size."""
+    """The list size that a value says: the absolute value, since a negative number asks for the last items. A value
+    that is no whole number is INVALID if ``strict``, else MEANINGLESS."""
     match value:
         case bool():
             # bool is a subclass of int, so it has to come before it.
@@ -52,15 +52,16 @@ def _no_size(strict: bool) -> NoSize:
 
 
 def read_length(value: Value) -> int | NoSize:
-    """How long a list is. One value in place of a list is a list of it (GraphQL spec, input coercion)."""
+    """The length of a list. A single value stands for a list of one (GraphQL spec, input coercion); UNKNOWN for
+    null."""
     if type(value) is list:
         return len(value)
     return NoSize.UNKNOWN if value is None or value is Absent.ABSENT else 1
 
 
 def guess_size(value: Value, *, typed: bool) -> int:
-    """The size that a value inside an input object may be, or 0. A fraction is one only where the schema says that the
-    field is a whole number (``typed``) and the host cuts it off."""
+    """The size that a value inside an input object may be; 0 for none. With ``typed``, the schema says that the field
+    is a whole number: then a fraction is rounded up, since the host may truncate it."""
     if typed and type(value) is float and math.isfinite(value):
         value = math.ceil(abs(value))
     size = read_size(value, strict=False)
@@ -68,7 +69,7 @@ def guess_size(value: Value, *, typed: bool) -> int:
 
 
 def read_offset(value: Value) -> int:
-    """How far a value skips; 0 for what cannot be an offset, since the app will refuse it."""
+    """The number of items that a value skips; 0 for a value that cannot be an offset, which the app refuses."""
     match value:
         case bool():
             return 0

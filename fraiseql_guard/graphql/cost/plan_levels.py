@@ -1,4 +1,4 @@
-"""The levels of a plan as pages divide them: the fields that a page multiplies, and those beside them."""
+"""Numbers the levels of a plan, with the children of each divided into those that a page multiplies and the others."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fraiseql_guard.graphql.syntax.ast import FieldNode, SelectionNode
 
 @dataclass(slots=True, eq=False)
 class LevelDraft:
-    """Merged selections at a type, with the terms of each object type that may stand there and the number of terms
-    that lead to it."""
+    """Merged selections at a type. ``alternatives`` has the terms of each object type that it may be; ``parents`` is
+    the number of terms that lead to the level and are not ordered yet."""
 
     selections: tuple[SelectionNode, ...]
     distinct: frozenset[SelectionNode]
@@ -38,7 +38,7 @@ class TermDraft:
 
 
 class PlanLevels:
-    """Numbers the levels of a plan: those of the walk, each as often as pages divide its children differently."""
+    """Numbers the levels of a plan. A level has a number for each way in which pages divide its children."""
 
     def __init__(self, rules: CostRules, numbers: Mapping[TermDraft, int]) -> None:
         self._rules = rules
@@ -48,12 +48,12 @@ class PlanLevels:
         self.levels: list[tuple[Alternative, ...]] = []
 
     def children(self, level: LevelDraft | None) -> list[list[tuple[int, ChildField]]]:
-        """What a level selects, for each type, with the numbers of their terms."""
+        """The children in a level for each type, with the numbers of their terms; empty for None."""
         if level is None:
             return []
         found = self._children.get(level)
         if found is None:
-            # Fields of one level ask for its children many times: for their page, and for their number.
+            # Cached, since each field that leads to the level asks for its children twice.
             found = [
                 [(self._numbers[draft], _child(draft, self._rules)) for draft in way] for way in level.alternatives
             ]
@@ -61,7 +61,7 @@ class PlanLevels:
         return found
 
     def number(self, level: LevelDraft | None, paging: Paging) -> int:
-        """The level as a field sees it whose size reaches so far; -1 for none."""
+        """The number of a level below a field with this paging; -1 without a level."""
         if level is None:
             return -1
         # Fields whose pages divide the level in the same way share one number.
@@ -74,7 +74,7 @@ class PlanLevels:
 
     def _divided(self, level: LevelDraft, paging: Paging) -> Iterable[Alternative]:
         if paging.page is PageSize.NEVER:
-            # No page: nothing is multiplied apart from the rest.
+            # No page multiplies some children alone.
             return [((), tuple([self._numbers[draft] for draft in drafts])) for drafts in level.alternatives]
         return [_divide(children, paging) for children in self.children(level)]
 
@@ -95,6 +95,6 @@ def _child(draft: TermDraft, rules: CostRules) -> ChildField:
     if draft.level is None:
         weight = rules.weight(draft.field, draft.owner, draft.rule, at_root=False)
         return ChildField(draft.field, draft.rule, weight, leaves_only=True)
-    # What has children is looked at for them, whatever its weight.
+    # The weight of a child with children does not matter here: 1 stands for any.
     leaves_only = all(child.level is None for child in chain.from_iterable(draft.level.alternatives))
     return ChildField(draft.field, draft.rule, 1, leaves_only)

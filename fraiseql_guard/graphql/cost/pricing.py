@@ -1,7 +1,7 @@
 """Prices the terms of a plan: what the fields of a document cost in one request.
 
-``c(field) = n * (w + c(children)) + a``, where of a page only the fields that hold its items are multiplied with it. A
-size that is only guessed counts where it makes the field dearer.
+``c(field) = n * (w + c(children)) + a``: n is the size of its list, w its weight, a the points of its arguments. Of a
+page only the fields that hold its items are multiplied. A guessed size counts if it makes the field dearer.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from fraiseql_guard.graphql.cost.resolved_arguments import NOTHING_RESOLVED, Res
 from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 
 Alternative = tuple[tuple[int, ...], tuple[int, ...]]
-"""Children that one object type has: those that hold a page's items, and the others, as numbers of terms."""
+"""The children of one object type as numbers of terms: those that hold a page's items, and the others."""
 Levels = Sequence[Sequence[Alternative]]
-"""The children of terms: for each type that may stand there its own."""
+"""For each level the children of each object type that it may be."""
 Roots = Sequence[Sequence[tuple[int, int]]]
 """For each operation the terms at its root, and how often each counts."""
 Path = tuple[str, ...]
@@ -26,21 +26,26 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A field at one place of the operation."""
+    """A field at one place of the document, with everything that decides its cost."""
 
     path: Path
-    field: str  # with its type, if that is known
+    field: str  # Type.name, or the name alone if the type is unknown
     weight: int
     assumed: AssumedSize
     page: PageSize
     arguments: ArgumentPlan
-    level: int  # its children; -1 for none
+    level: int  # number of the level of its children; -1 for none
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The cost of a request in points, its list sizes and offsets. By term: ``costs``, ``single`` (the cost inside a
-    page), ``sizes``. ``sure_complexity`` and ``sure_offset`` leave out what was only guessed."""
+    """The cost of a request in points, its largest list size and its largest offset, each with the path of the field.
+
+    ``dearest_root`` is the number of the dearest term at the root, -1 for none. ``costs``, ``single`` (the cost as the
+    items of a page) and ``sizes`` have a number for each term. ``sure_complexity`` and ``sure_offset`` leave out
+    guesses. ``invalid_path`` leads to a size that is no whole number, ``unsliced_path`` to a list without a size; None
+    if there is none.
+    """
 
     complexity: int
     sure_complexity: int
@@ -58,12 +63,13 @@ class Prices:
 
 
 _Share = tuple[int, int, int]
-"""Of an object of one type: its fields that hold a page's items, once as such and once on their own; its others."""
+"""Costs of the children of one object type: those that hold a page's items, as the items of the page and as fields of
+their own, and the others."""
 
 
 @dataclass(slots=True, eq=False)
 class _Below:
-    """What a level costs: for each type, and for the dearest, if nothing divides it."""
+    """The cost of a level: the shares of each object type, and the total of the dearest type, undivided by a page."""
 
     shares: set[_Share]
     dearest: int
@@ -80,7 +86,7 @@ def price(
     *,
     refuses_unsliced: bool,
 ) -> Prices:
-    """The prices of all terms, each of which stands after its children. ``resolved`` are their arguments."""
+    """Price all terms, each of which stands after its children. ``resolved`` has the arguments of each term."""
     costs: list[int] = []
     single: list[int] = []  # inside a page: n is 1 unless an argument of the field's own says more
     sizes: list[int] = []
@@ -100,7 +106,7 @@ def price(
         costs.append(min(cost, MAX_COUNT))
         single.append(min(once, MAX_COUNT))
         sizes.append(size)
-    # A guess may be wrong: what is left without any decides whether a refusal is an offence.
+    # A guess may be wrong: the price without guesses decides whether a refusal is an offence.
     complexity, dearest = _dearest(roots, costs)
     sure = complexity
     if any([asked.guess for asked in resolved]):  # noqa: C419 - a list is faster
@@ -125,7 +131,7 @@ def _below(alternatives: Sequence[Alternative], costs: Sequence[int], single: Se
 
 
 def _asked_cost(term: Term, asked: ResolvedArguments, below: _Below) -> tuple[int, int, int]:
-    """What a field costs whose arguments ask for something: as a list or page, once inside a page, and its size."""
+    """The cost of a field with resolved arguments, its cost as the items of a page, and its size."""
     alone = term.weight + below.dearest
     said = asked.size
     # A list that is asked to be empty (first: 0) counts as one item: the host resolves the field all the same.
@@ -145,12 +151,12 @@ def _asked_cost(term: Term, asked: ResolvedArguments, below: _Below) -> tuple[in
 
 
 def _page_cost(term: Term, size: int, below: _Below) -> int:
-    """The cost of a page of so many items: what does not hold them counts once."""
+    """The cost of a page of ``size`` items: fields that do not hold them count once."""
     return max([size * (term.weight + held) + rest for held, _, rest in below.shares])
 
 
 def _guessed(term: Term, size: int, below: _Below) -> tuple[int, int]:
-    """The cost of a field whose size is what was guessed, and that size."""
+    """The cost of a field with the guessed ``size``, and that size; (0, 1) if it has no list to be guessed."""
     if term.page is PageSize.NEVER:
         return size * (term.weight + below.dearest), size
     # The object has no list in this operation that the guess could be the size of.
@@ -160,7 +166,7 @@ def _guessed(term: Term, size: int, below: _Below) -> tuple[int, int]:
 
 
 def _dearest(roots: Roots, costs: Sequence[int]) -> tuple[int, int]:
-    """The price of the dearest operation, and the dearest term at its root; -1 for none."""
+    """The price of the dearest operation, and the number of the dearest term at its root; -1 for none."""
     complexity, dearest = 0, -1
     for root in roots:
         total = sum([costs[number] * times for number, times in root])
@@ -172,7 +178,8 @@ def _dearest(roots: Roots, costs: Sequence[int]) -> tuple[int, int]:
 
 
 def _extremes(terms: Sequence[Term], resolved: Sequence[ResolvedArguments]) -> dict[str, Any]:
-    """The largest list and offset, and the last places that are refused for their own sake: the outermost."""
+    """The largest list size and offset with their paths, and the paths of invalid sizes and unmet slicing arguments: of
+    several the last in order, which is the outermost."""
     found: dict[str, Any] = {}
     for term, asked in zip(terms, resolved, strict=True):
         if asked is NOTHING_RESOLVED:
@@ -192,7 +199,8 @@ def _extremes(terms: Sequence[Term], resolved: Sequence[ResolvedArguments]) -> d
 
 
 def unsliced(terms: Sequence[Term], levels: Levels, resolved: Sequence[ResolvedArguments]) -> Iterator[int]:
-    """The lists without a size, outermost first. What holds a page's items has the size of its page."""
+    """The numbers of the terms that are lists without a size, outermost first. A list that holds a page's items has the
+    size of its page."""
     # Most documents have no such list, and pay for this scan alone.
     if not any(term.assumed.unsliced for term in terms):
         return
@@ -208,7 +216,7 @@ def _has_size(asked: ResolvedArguments) -> bool:
 
 
 def _in_sized_pages(terms: Sequence[Term], levels: Levels, resolved: Sequence[ResolvedArguments]) -> set[int]:
-    """The terms that hold the items of a page with a size, wherever they stand."""
+    """The terms that hold the items of a page, and of which every page has a size."""
     sized: set[int] = set()
     unsized: set[int] = set()
     for term, asked in zip(terms, resolved, strict=True):

@@ -18,15 +18,15 @@ _NO_GUESS: Final = GuessedSizes()
 
 @dataclass(frozen=True, slots=True)
 class ResolvedArguments:
-    """What the arguments of a field ask for in one request. ``size`` is None if no argument says one."""
+    """What the arguments of a field ask for in one request. ``size`` is None if no argument is a size."""
 
     size: int | None = None
-    explicit: bool = False  # the size is a number that was given
-    guess: int = 0  # a size that was found where there may be none
+    explicit: bool = False  # the size is a given number, not the list multiplier
+    guess: int = 0  # a size by the name of an argument or an input field; 0 for none
     points: int = 0
     offset: int = 0
-    sure_offset: int = 0  # without what was guessed
-    invalid: bool = False
+    sure_offset: int = 0  # the offset without guesses
+    invalid: bool = False  # a size is no whole number
     unmet: bool = False  # exactly one slicing argument is needed, and there is none or several
 
 
@@ -35,7 +35,7 @@ NOTHING_RESOLVED: Final = ResolvedArguments()
 
 @dataclass(slots=True)
 class _ReadSizes:
-    """What the slicing arguments of a field say: the largest size, and whether one was unknown or invalid."""
+    """The sizes of the slicing arguments of a field: the largest, and whether one was unknown or invalid."""
 
     size: int | None = None
     unknown: bool = False
@@ -51,7 +51,7 @@ class _ReadSizes:
 
 
 class ArgumentResolver:
-    """Resolves argument plans. ``multiplier`` is the size of a list of which none is known."""
+    """Resolves argument plans. ``multiplier`` is the size that counts for a list of unknown size."""
 
     __slots__ = ("_multiplier", "_search", "_weights")
 
@@ -61,10 +61,10 @@ class ArgumentResolver:
         self._weights = weights
 
     def resolve(self, plan: ArgumentPlan, bindings: Bindings) -> ResolvedArguments:
-        """What a field asks for with the variables of a request."""
+        """Resolve the arguments of a field with the variables of a request."""
         read = self._sizes(plan, bindings)
         size = read.size
-        # A size was asked for, but not which: $first without a value, or one that is no number.
+        # A slicing argument is there, but says no number: $first without a value, or an invalid one.
         if size is None and (read.unknown or read.invalid):
             size = self._multiplier
         guess = self._guess(plan, bindings) if plan.searched or plan.hints else _NO_GUESS
@@ -77,19 +77,19 @@ class ArgumentResolver:
             offset=max(offset, guess.offset),
             sure_offset=offset,
             invalid=read.invalid,
-            unmet=plan.one_needed and _given(plan, bindings) != 1,
+            unmet=plan.one_needed and _count_given(plan, bindings) != 1,
         )
 
     def _points(self, plan: ArgumentPlan, bindings: Bindings) -> int:
         """Points of the arguments, of the input fields in them, and of many values."""
-        # A variable counts as one value in the plan, and as all that it holds from here on.
+        # The plan counts a variable as one value. Here all values that it holds count.
         values = plan.values + sum([_values_of(name, bindings) - 1 for name in plan.variables])
         weighed = sum([self._weights.of(value, kind, bindings) for value, kind in plan.weighed])
         # Every 50 values cost a point: parsing and coercing them is work whatever the schema says.
         return plan.points + weighed + values // _VALUES_PER_POINT
 
     def _guess(self, plan: ArgumentPlan, bindings: Bindings) -> GuessedSizes:
-        """What was found where there may be no size."""
+        """The sizes and offsets that are guesses."""
         guess = GuessedSizes()
         for _, value, kind in plan.searched:
             guess.merge(self._search.within(value, kind, bindings))
@@ -103,9 +103,9 @@ class ArgumentResolver:
         for each in plan.sizes:
             read = _read(each, bindings)
             if each.inside and each.candidates(bindings) == [Absent.ABSENT]:
-                continue  # an input object without it says nothing
+                continue  # the input object was given without this field
             for size in read:
-                # Operations with different defaults: the dearest counts, and no default is the multiplier.
+                # With several defaults the largest size counts; the multiplier stands for a default that says none.
                 found.note(self._multiplier if size is NoSize.UNKNOWN and len(read) > 1 else size)
         return found
 
@@ -115,12 +115,12 @@ def _read(each: SlicingArgument, bindings: Bindings) -> list[int | NoSize]:
 
 
 def _offset(plan: ArgumentPlan, bindings: Bindings) -> int:
-    """The largest offset that is said."""
+    """The largest of the offsets."""
     return max([read_offset(item) for value in plan.offsets for item in bindings.candidates(value)])
 
 
 def _values_of(name: str, bindings: Bindings) -> int:
-    """How many values a variable holds; each is counted once in a request."""
+    """The number of plain values that a variable holds, counted once in a request."""
     found: int | None = bindings.memo.get(name)
     # Thousands of fields may use one large variable; it is measured once.
     if found is None:
@@ -129,8 +129,8 @@ def _values_of(name: str, bindings: Bindings) -> int:
     return found
 
 
-def _given(plan: ArgumentPlan, bindings: Bindings) -> int:
-    """How many slicing arguments a request gives; the schema's defaults stand in where there is none."""
+def _count_given(plan: ArgumentPlan, bindings: Bindings) -> int:
+    """The number of slicing arguments that a request gives; if it gives none, that of the schema's defaults."""
     # For requireOneSlicingArgument, null is as good as nothing.
     given = [each.given and each.candidates(bindings) not in ([None], [Absent.ABSENT]) for each in plan.sizes]
     return sum(given) or len(plan.sizes) - sum([each.given for each in plan.sizes])

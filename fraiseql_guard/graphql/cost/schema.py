@@ -1,7 +1,7 @@
-"""Reads what a schema says about costs, once, into plain tables.
+"""Reads a schema once into plain tables of everything that costs and limits need.
 
-``@cost`` and ``@listSize`` are read from the definitions (IBM GraphQL cost directives specification); a schema that
-was built in code has no definitions, and then only its types count.
+``@cost`` and ``@listSize`` are read from the definitions (IBM GraphQL cost directives specification). A schema that was
+built in code has no definitions, so that only its types count.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from fraiseql_guard.graphql.cost.schema_table import FieldRule, SchemaSource, Sc
 
 
 def load_schema(source: SchemaSource | None) -> SchemaTable | None:
-    """The tables of a schema given as such (of graphql-core or Ariadne), in an object that holds one
-    (strawberry.Schema, the ASGI app of Strawberry or Ariadne), as SDL text, as a path of an SDL file, or as a callable
-    that returns one.
+    """The tables of a schema; None for None. ``source`` is a GraphQLSchema (of graphql-core or Ariadne), an object that
+    holds one (strawberry.Schema, the ASGI app of Strawberry or Ariadne), SDL text, the path of an SDL file, or a
+    callable that returns a schema.
 
-    SettingsError if it cannot be had: without a schema the limits would silently be others.
+    SettingsError if it cannot be loaded: without a schema the limits would silently be others.
     """
     return None if source is None else _table(read_schema(source))
 
@@ -59,10 +59,10 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
 
 
 def _field_rules(schema: GraphQLSchema) -> Mapping[str, Mapping[str, FieldRule]]:
-    """The rules of all fields by type. Equal ones are one object."""
+    """The rules of all fields, by type and field. Equal rules are one object."""
     found: dict[str, Mapping[str, FieldRule]] = {}
     known: dict[str, FieldRule] = {}
-    one_needed = _default_of_one_needed(schema)
+    one_needed = _one_needed_by_default(schema)
     for name, kind in schema.type_map.items():
         if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
             rules = {key: _field_rule(item, one_needed) for key, item in kind.fields.items()}
@@ -71,7 +71,7 @@ def _field_rules(schema: GraphQLSchema) -> Mapping[str, Mapping[str, FieldRule]]
 
 
 def _possible_types(schema: GraphQLSchema) -> Mapping[str, tuple[str, ...]]:
-    """The object types of every composite type, in order."""
+    """The possible object types of every composite type, in the order of the schema."""
     found: dict[str, tuple[str, ...]] = {}
     for name, kind in schema.type_map.items():
         if isinstance(kind, GraphQLObjectType):
@@ -82,15 +82,15 @@ def _possible_types(schema: GraphQLSchema) -> Mapping[str, tuple[str, ...]]:
 
 
 def _is_fraiseql(schema: GraphQLSchema) -> bool:
-    """FraiseQL lets PostgreSQL build what is below a root field, and does not look at @skip and @include there. It
-    also answers documents without validating them."""
+    """Whether a schema is FraiseQL's, which lets PostgreSQL build everything below a root field. It ignores @skip and
+    @include there, and does not validate all documents that it answers."""
     roots = [root for root in (schema.query_type, schema.mutation_type) if root]
     resolvers = [item.resolve for root in roots for item in root.fields.values()]
     return any(getattr(each, "__module__", "").startswith("fraiseql.") for each in resolvers)
 
 
 def _is_executable(schema: GraphQLSchema) -> bool:
-    """Whether a schema holds code, as that of an app does. One that was only parsed may be older than the app."""
+    """Whether a schema has resolvers, as that of a running app does. A parsed schema may be older than the app."""
     own = [kind for name, kind in schema.type_map.items() if not name.startswith("__")]
     return any(_holds_code(kind) for kind in own)
 
@@ -105,9 +105,9 @@ def _holds_code(kind: GraphQLNamedType) -> bool:
     return False
 
 
-def _default_of_one_needed(schema: GraphQLSchema) -> bool:
-    """The specification says true; what this schema's own definition of @listSize says. Hosts that define it without
-    the argument do not ask for it, and neither do those that do not define it at all."""
+def _one_needed_by_default(schema: GraphQLSchema) -> bool:
+    """The default of requireOneSlicingArgument in the schema's definition of @listSize. False if the schema does not
+    define the argument or the directive, although the specification says true: such hosts do not require it."""
     definition = schema.get_directive("listSize")
     argument = definition.args.get("requireOneSlicingArgument") if definition else None
     return argument is not None and default(argument) is True

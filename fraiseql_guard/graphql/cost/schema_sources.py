@@ -21,7 +21,7 @@ from fraiseql_guard.graphql.cost.schema_table import SchemaSource
 
 
 def read_schema(source: SchemaSource) -> GraphQLSchema:
-    """The schema of any kind of source. SettingsError if it holds none, or one in which nothing can be asked."""
+    """Load the schema of a source. SettingsError if it has no schema, or one without a query type."""
     schema = _schema_of(source)
     if not isinstance(schema, GraphQLSchema):  # a callable may return anything
         raise SettingsError(f"schema={type(schema).__name__} is no GraphQLSchema. Accepted: {_ACCEPTED}")
@@ -32,7 +32,9 @@ def read_schema(source: SchemaSource) -> GraphQLSchema:
 
 
 def _schema_of(source: SchemaSource) -> object:
-    """The schema of any kind of source."""
+    """The schema of a source, or whatever a callable returned in its place. SettingsError if it cannot be read or
+    called.
+    """
     if isinstance(source, str | Path):
         return _parsed(source)
     if (held := _held(source)) is not None:
@@ -49,7 +51,7 @@ def _schema_of(source: SchemaSource) -> object:
 
 
 def _held(source: object, levels: int = 2) -> GraphQLSchema | None:
-    """graphql-core's schema in a library's own object, or in what that holds."""
+    """The GraphQLSchema that an object is, or that it or one of its attributes holds; None if there is none."""
     if isinstance(source, GraphQLSchema):
         return source
     if source is None or levels == 0:
@@ -59,7 +61,7 @@ def _held(source: object, levels: int = 2) -> GraphQLSchema | None:
 
 
 _HOLDING: Final = ("_schema", "schema", "graphql_schema", "http_handler", "state")
-"""Where the objects and apps of Strawberry, Ariadne, Graphene and FraiseQL hold it."""
+"""Attributes in which objects and apps of Strawberry, Ariadne, Graphene and FraiseQL hold their schema."""
 _ACCEPTED: Final = (
     "a GraphQLSchema (of graphql-core or Ariadne), a strawberry.Schema, SDL text, the path of an SDL file, or a "
     "callable that returns a schema"
@@ -67,7 +69,7 @@ _ACCEPTED: Final = (
 
 
 def _name(source: SchemaSource) -> str:
-    """How a message calls a source. A text is not repeated."""
+    """The name of a source in a message: its path or its class; "(text)" for SDL."""
     if isinstance(source, str | Path):
         return "(text)" if _is_text(source) else str(source)
     return type(source).__name__
@@ -89,8 +91,8 @@ def _parsed(source: str | Path) -> GraphQLSchema:
 
 
 def _with_extensions_defined(document: DocumentNode) -> DocumentNode:
-    """A document in which each object type that is only extended is defined: subgraphs of federation 1 write ``extend
-    type Query``, and graphql-core would leave out all that stands there."""
+    """The document with a definition in place of the first extension of an object type that it does not define:
+    subgraphs of federation 1 write ``extend type Query``, and graphql-core would leave out such fields."""
     defined = {node.name.value for node in document.definitions if isinstance(node, ObjectTypeDefinitionNode)}
     definitions: list[DefinitionNode] = []
     for node in document.definitions:

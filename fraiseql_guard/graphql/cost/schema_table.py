@@ -1,6 +1,6 @@
-"""What is known of a schema's fields, arguments and types, in plain tables: all that costs and limits ask of a schema.
+"""The fields, arguments and types of a schema as plain tables: everything that costs and limits need of a schema.
 
-``cost/schema.py`` makes them of a schema; a guard without one does not load what reads it.
+``cost/schema.py`` reads them from a schema. It loads graphql-core, which a guard without a schema does not need.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.graphql.syntax.values import Value
 
 NUMBER: Final = "Int"
-"""A field of an input type that is a whole number."""
+"""The kind of a whole number."""
 ANYTHING: Final = "*"
-"""One of a scalar that the schema does not explain: a number, or an object of unknown fields."""
+"""The kind of a scalar that the schema does not explain: a number, or an object of unknown fields."""
 SchemaSource = object
-"""A GraphQLSchema, an object of a library that holds one, SDL text, a path, or a callable that returns a GraphQLSchema:
-what it is is found out when it is read."""
+"""A GraphQLSchema, an object of a library that holds one, SDL text, a path, or a callable that returns a GraphQLSchema.
+Its kind is checked when it is read."""
 WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
 """Fields that hold the items of their parent's list."""
 
@@ -27,8 +27,8 @@ WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
 class ArgumentRule:
     """An argument, or a field of an input type.
 
-    ``kind`` is NUMBER, ANYTHING, the name of an input type, or empty for what is no size and holds none; ``listed``
-    tells lists of these. ``default`` is ABSENT if there is none; ``points`` are those of @cost.
+    ``kind`` is NUMBER, ANYTHING, the name of an input type, or empty for a type that neither is nor holds a size;
+    ``listed``: a list of these. ``default`` is ABSENT if there is none; ``points`` is the weight by @cost.
     """
 
     kind: str
@@ -50,22 +50,24 @@ class FieldRule:
     many: bool  # a list of composites
     listed: bool  # a list of anything
     arguments: Mapping[str, ArgumentRule]
-    weight: int | None  # of @cost on the field or on the type that it returns
-    assumed_size: int | None  # of @listSize
-    slicing_arguments: tuple[str, ...] | None
-    sized_fields: frozenset[str]
+    weight: int | None  # of @cost on the field or on the type that it returns; None without it
+    assumed_size: int | None  # of @listSize; None without it
+    slicing_arguments: tuple[str, ...] | None  # of @listSize, as paths (input.first); None without it
+    sized_fields: frozenset[str]  # of @listSize
     one_needed: bool  # exactly one of its slicing arguments has to be given
 
 
 @dataclass(frozen=True, slots=True)
 class SchemaTable:
-    """``fields`` of every composite type; ``possible`` object types of every composite type (of an object itself), in
-    order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
+    """The tables of one schema.
 
-    ``inputs`` are the fields of those input types in which @cost stands somewhere, ``input_types`` by input type the
-    kinds of those fields that can be or hold a size. Without ``nested_switches`` the host
-    looks at @skip and @include at the root of an operation alone. ``authoritative``: the host runs this very schema and
-    validates documents, so that it refuses a field that is not in ``fields``.
+    ``roots`` names the type of each kind of operation. ``fields`` has the rules of each object type and interface;
+    equal rules are one object, so that identity tells types which cost the same. ``possible`` has the object types of
+    each composite type in order (of an object type itself), ``members`` the same as sets. ``inputs`` has the fields of
+    the input types with @cost at any depth, ``input_types`` for each input type the kinds of its fields that can be or
+    hold a size. ``nested_switches``: the host obeys @skip and @include everywhere; else only at the root of an
+    operation. ``authoritative``: the host runs this very schema and validates documents, so that it refuses fields that
+    are not in ``fields``.
     """
 
     roots: Mapping[OperationKind, str]
@@ -93,7 +95,8 @@ class SchemaTable:
 
 
 def with_users(types: Iterable[str], used: Mapping[str, Iterable[str]]) -> set[str]:
-    """The types, and all types that use one of them, however far inside. ``used`` are those that each type uses."""
+    """The types, and all types that use one of them, directly or through others. ``used`` has the types that each type
+    uses."""
     users: dict[str, set[str]] = {}
     for name, kinds in used.items():
         for kind in kinds:

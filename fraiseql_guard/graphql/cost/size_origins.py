@@ -1,4 +1,4 @@
-"""Where the size of a list came from, as the plan that prices the request knows it: for people who tune limits."""
+"""Tells people who tune limits where the size of a list came from, by the plan that prices the request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from fraiseql_guard.graphql.syntax.values import Absent, Bindings, VariableNode
 
 
 def origin_of(term: Term, asked: ResolvedArguments, size: int, bindings: Bindings) -> tuple[SizeOrigin, str]:
-    """Where the ``size`` of a list came from, and the name of the argument or ``$variable`` that said it."""
+    """The origin of the ``size`` of a list, and the name of the argument or ``$variable`` that said it (empty if none
+    did).
+    """
     otherwise = term.assumed.size if asked.size is None else asked.size
     # 1. A guess counts only where it exceeds what is said, as in pricing.
     if size == asked.guess and size > otherwise:
@@ -29,16 +31,16 @@ def origin_of(term: Term, asked: ResolvedArguments, size: int, bindings: Binding
 
 
 def _guessed_by(term: Term, size: int, bindings: Bindings) -> str:
-    """The argument in which a size was found that may be none."""
+    """The argument by which a size was guessed; empty if several could be it."""
     if (hint := _saying(size, term.arguments.hints, bindings)) is not None:
         return hint.name
     names = [name for name, _, _ in term.arguments.searched]
-    # Several input objects were searched, and it was not noted which of them held the size.
+    # Of several searched input objects, none is noted as the one with the size.
     return names[0] if len(names) == 1 else ""
 
 
 def _saying(size: int, arguments: Iterable[SlicingArgument], bindings: Bindings) -> SlicingArgument | None:
-    """The first of the arguments that can say a size."""
+    """The first of the arguments whose value is the size; None if none is."""
     for each in arguments:
         if size in [each.read(item) for item in each.candidates(bindings)]:
             return each

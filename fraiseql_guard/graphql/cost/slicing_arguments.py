@@ -19,18 +19,18 @@ _FRAISEQL_ERRORS: Final = ("errors", "Error")
 
 @dataclass(frozen=True, slots=True)
 class SlicingArgument:
-    """One slicing argument. ``inside`` leads to it within an input object."""
+    """One slicing argument. ``inside`` is its path within an input object; empty for an argument itself."""
 
     name: str
     value: Value
-    strict: bool = False  # anything but a whole number is refused
-    length: bool = False  # the length of a list is its size
-    default: Value = Absent.ABSENT  # the schema's, where a variable stands for nothing
+    strict: bool = False  # a value that is no whole number is invalid
+    length: bool = False  # the argument is a list, whose length is the size
+    default: Value = Absent.ABSENT  # the schema's default, for a variable without a value
     inside: tuple[str, ...] = ()
-    given: bool = True  # else the schema's default stands for it
+    given: bool = True  # the request gives it; else value is the schema's default
 
     def candidates(self, bindings: Bindings) -> list[Value]:
-        """The values that it may have; the schema's default for what was not given."""
+        """The values that it may have in a request, with the schema's default in place of an absent one."""
         found = list(bindings.candidates(self.value))
         # Each step down may meet a variable, which has several values if operations declare different defaults.
         for name in self.inside:
@@ -39,18 +39,18 @@ class SlicingArgument:
         return [self.default if item is Absent.ABSENT else item for item in found]
 
     def read(self, value: Value) -> int | NoSize:
-        """The size that one of the candidates is."""
+        """The size that one of the candidates says."""
         if self.length and (not self.inside or type(value) is list):
             return read_length(value)
         return read_size(value, strict=self.strict)
 
 
 Paths = Mapping[str, Sequence[tuple[str, tuple[str, ...]]]]
-"""By argument: the slicing arguments in it with the way to each. Most are an argument themselves."""
+"""By argument: the slicing arguments that it is or holds, each as a dotted path and the keys inside the argument."""
 
 
 def by_argument(slicing: Iterable[str]) -> Paths:
-    """The slicing arguments by the argument that they are, or are in."""
+    """Slicing arguments, given as dotted paths, by their argument."""
     found: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
     for path in sorted(slicing):
         name, *inside = path.split(".")
@@ -59,7 +59,7 @@ def by_argument(slicing: Iterable[str]) -> Paths:
 
 
 class ListArguments:
-    """The arguments that the settings name as lists which bring an item for each of theirs."""
+    """The arguments that the settings name as lists, for each of whose items the field returns one."""
 
     __slots__ = ("_places", "names")
 
@@ -70,10 +70,10 @@ class ListArguments:
             owner, field, argument = [*[""] * (2 - name.count(".")), *name.split(".")]
             self._places.setdefault(argument, []).append((owner, field))
         self.names: Final = frozenset(self._places)
-        """The arguments' names."""
+        """The names of the arguments, whatever their fields and types."""
 
     def among(self, arguments: Iterable[str], owner: str | None, field: str) -> list[str]:
-        """Those of the arguments of a field of the type ``owner`` (None if unknown) that are meant."""
+        """The list arguments among the arguments of a field of the type ``owner`` (None if unknown)."""
         return [name for name in arguments if name in self._places and self._is_meant(name, owner, field)]
 
     def _is_meant(self, name: str, owner: str | None, field: str) -> bool:
@@ -85,8 +85,8 @@ class ListArguments:
 
 
 def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike: bool) -> Iterator[SlicingArgument]:
-    """The slicing arguments of a field of which only the name and what it selects is known."""
-    # Without children it is a leaf: a list of plain values perhaps, but a size is rather that of a picture.
+    """The slicing arguments of a field that no schema describes. ``listlike``: it looks like a list."""
+    # A leaf may be a list of plain values, but its argument size is rather that of a picture.
     names = slicing if field.selection is not None else slicing - _OF_PICTURES
     yield from (
         SlicingArgument(name, value, strict=listlike) for name, value in field.arguments.items() if name in names
@@ -94,7 +94,7 @@ def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike
 
 
 def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[SlicingArgument]:
-    """The slicing arguments of a field that the schema knows, and the defaults of those that are not given."""
+    """The slicing arguments of a field in the schema: those that are given, and the defaults of the others."""
     for name, argument in rule.arguments.items():
         for path, inside in paths.get(name, ()):
             named = path in (rule.slicing_arguments or ())
@@ -121,8 +121,8 @@ def _slice(
 
 
 def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
-    """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are. The lists
-    of errors that FraiseQL adds to the results of mutations are not among them: the app cannot change them."""
+    """The fields (``Type.field``) that return lists without a slicing argument, @listSize or a list argument. Without
+    the lists of errors that FraiseQL adds to the results of mutations, which the app cannot change."""
     slicing, lists = frozenset(settings.slicing_arguments), ListArguments(settings.list_arguments)
     return tuple(
         f"{type_name}.{name}"
@@ -136,12 +136,12 @@ def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
 
 
 def _is_unsliced(rule: FieldRule, slicing: frozenset[str]) -> bool:
-    """Whether a field is a list of which neither the schema nor an argument says how long it is."""
+    """Whether a field is a list without @listSize and without a slicing argument."""
     if not rule.many or rule.assumed_size is not None or rule.slicing_arguments:
         return False
     return not any(rule.arguments[name].sizes for name in rule.arguments.keys() & slicing)
 
 
 def is_size(argument: ArgumentRule, *, named: bool) -> bool:
-    """Whether an argument of a slicing argument's name can say a size; what @listSize names always can."""
+    """Whether an argument with the name of a slicing argument can say a size. One that @listSize names always can."""
     return named or argument.sizes

@@ -1,8 +1,7 @@
-"""The types that a schema gives to the selections of a document, fields that these types lack, and arguments that
-their fields lack.
+"""Finds the type of each selection by the schema, and refuses fields and arguments that the schema does not define.
 
-Source: GraphQL specification, Field Selections (5.3.1) and Argument Names (5.4.1). The type of a selection is that of
-the text: what the field around it returns, or the innermost type condition. What an object really is plays no part.
+Source: GraphQL specification, Field Selections (5.3.1) and Argument Names (5.4.1). The type of a selection is static:
+the one that the field around it returns, or the innermost type condition, whatever the object is at run time.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _OF_THE_QUERY_TYPE: Final = frozenset({"__schema", "__type"})
 
 
 class UnknownFieldError(Exception):
-    """A type is asked for a field that the schema does not define."""
+    """A field is selected that the schema does not define on its type ``owner``."""
 
     def __init__(self, owner: str, name: str, path: Path) -> None:
         self.owner = owner
@@ -37,8 +36,8 @@ class UnknownArgumentError(Exception):
 
 
 def static_types(document: DocumentNode, table: SchemaTable, *, judges_fields: bool) -> StaticTypes:
-    """The types of all selections, in one pass over what is written. UnknownArgumentError, and where fields are judged
-    UnknownFieldError. A type that the schema does not know is not judged, nor is what it selects."""
+    """The types of all selections; None for one that the schema does not know. UnknownArgumentError; with
+    ``judges_fields`` UnknownFieldError as well. Selections of unknown type are not judged."""
     found: dict[SelectionNode, str | None] = {}
     pending: list[_Typed]
     pending = [(item.selection, table.roots.get(item.kind), ()) for item in document.operations]
@@ -56,7 +55,8 @@ def static_types(document: DocumentNode, table: SchemaTable, *, judges_fields: b
 
 
 def _judge_fields(selection: SelectionNode, owner: str, path: Path, table: SchemaTable) -> None:
-    """UnknownFieldError for the first field of a selection that its type lacks. A union has none of its own."""
+    """Raise UnknownFieldError for the first field of a selection that its type lacks. A union has no fields of its
+    own."""
     rules: Mapping[str, FieldRule] = table.fields.get(owner, {})
     for field in selection.fields:
         if field.name not in rules and not _is_meta_field(field.name, owner, table):
@@ -64,12 +64,12 @@ def _judge_fields(selection: SelectionNode, owner: str, path: Path, table: Schem
 
 
 def _is_meta_field(name: str, owner: str, table: SchemaTable) -> bool:
-    """Whether every schema has the field on such a type, without defining it."""
+    """Whether a field is on the type in every schema, without being defined."""
     return name == _OF_ALL_TYPES or (name in _OF_THE_QUERY_TYPE and owner == table.roots.get("query"))
 
 
 def _of_fields(selection: SelectionNode, owner: str | None, path: Path, table: SchemaTable) -> list[_Typed]:
-    """What the fields of a selection select. UnknownArgumentError."""
+    """The subselections of a selection's fields, with types and paths. UnknownArgumentError."""
     below: list[_Typed] = []
     rules: Mapping[str, FieldRule] = table.fields.get(owner, {}) if owner else {}
     for field in selection.fields:
@@ -82,15 +82,15 @@ def _of_fields(selection: SelectionNode, owner: str | None, path: Path, table: S
 
 
 def known_type(name: str, table: SchemaTable) -> str | None:
-    """The name of a composite type that the schema has."""
+    """The name of a composite type; None if the schema does not have it."""
     return name if name in table.possible else None
 
 
 def _has(rule: FieldRule | None, field: FieldNode, owner: str | None, table: SchemaTable) -> bool:
-    """Whether a field has the arguments that it is given.
+    """Whether the schema defines all arguments that a field is given.
 
-    A field that its type lacks is an error of its own. Hosts that run it all the same take that of an object, or of the
-    root, so these must have the arguments.
+    If the type lacks the field, fields of that name on its object types and on the root types must have the arguments:
+    hosts that run such a field take one of these.
     """
     if rule is not None:
         return field.arguments.keys() <= rule.arguments.keys()

@@ -1,6 +1,6 @@
-"""Manifests of trusted documents: the two forms in which build tools write them, read and written.
+"""Reads and writes manifests of trusted documents, in the two forms of build tools.
 
-Relay's persisted queries are an object of texts by hash; Apollo's manifest (format apollo-persisted-query-manifest,
+Relay's form is an object of texts by hash; Apollo's manifest (format apollo-persisted-query-manifest,
 version 1) is a list of operations with id, name, type and body.
 """
 
@@ -22,7 +22,7 @@ _LONGEST_ID: Final = 256
 
 
 class ManifestForm(StrEnum):
-    """Whose form a manifest has."""
+    """The two forms of manifests, by the tool that defines them."""
 
     RELAY = "relay"
     APOLLO = "apollo"
@@ -30,17 +30,17 @@ class ManifestForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest's documents by id. Relay's know neither name nor type."""
+    """The documents of a manifest by their id. In Relay's form they have no name and no type."""
 
     form: ManifestForm
     documents: Mapping[str, TrustedDocument]
 
     def with_documents(self, documents: Iterable[TrustedDocument]) -> Manifest:
-        """The same with further documents; one of the same id is replaced."""
+        """A copy with further documents, which replace those with the same id."""
         return Manifest(self.form, {**self.documents, **{each.id: each for each in documents}})
 
     def without(self, ids: Iterable[str]) -> Manifest:
-        """The same without some documents."""
+        """A copy without the documents with these ids."""
         gone = frozenset(ids)
         return Manifest(self.form, {id_: each for id_, each in self.documents.items() if id_ not in gone})
 
@@ -55,7 +55,8 @@ class Manifest:
 
 
 def document_of(text: str) -> TrustedDocument:
-    """The entry of a document, named after its first operation; ValueError if it is no GraphQL or has no operation."""
+    """The manifest's entry of a document, with the name and type of its first operation. ValueError if the text is no
+    GraphQL, or has no operation."""
     from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse  # for those who write manifests alone
 
     try:
@@ -71,17 +72,18 @@ def document_of(text: str) -> TrustedDocument:
 
 
 def read_manifest(path: Path, *, new: ManifestForm) -> Manifest:
-    """The manifest in a file; an empty one in the form ``new`` if there is no file. OSError, ValueError."""
+    """Read a manifest from a file; an empty one in the form ``new`` if there is no file. OSError; ValueError says what
+    is wrong with it."""
     return parse_manifest(path.read_bytes()) if path.exists() else Manifest(new, {})
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Put a manifest in the place of a file in one step, so that no reader ever sees half of it. OSError."""
+    """Write a manifest to a file, in one step, so that no reader ever sees half of it. OSError."""
     replace_file(path, manifest.render(), mode=0o644)
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """The manifest in a file; ValueError says what is wrong with it."""
+    """Read a manifest from the bytes of a file; ValueError says what is wrong with it."""
     try:
         content = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -94,7 +96,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def _relay(content: Mapping[str, Any]) -> Mapping[str, TrustedDocument]:
-    # Relay's form has no marks of its own: any object of texts is taken for one.
+    # Nothing marks Relay's form: any object of texts is read as one.
     if not all(isinstance(text, str) for text in content.values()):
         raise ValueError("it is neither an object of texts by hash nor an Apollo manifest")
     return {id_: _checked(TrustedDocument(id_, text), id_) for id_, text in content.items()}

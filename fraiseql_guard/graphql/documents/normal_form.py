@@ -17,7 +17,8 @@ _LONGHAND: Final = ["query", "{"]
 
 
 def normal_form(text: str, *, max_tokens: int | None = None) -> str | None:
-    """The normal form; None of a text that is no document, or that has more tokens (the rest of it is not read)."""
+    """The normal form of a text; None if it is no document, or has more than ``max_tokens`` tokens. Text after these is
+    not read."""
     tokens: list[str] = []
     for chunk in chunks(text):
         tokens += chunk
@@ -37,14 +38,15 @@ def normal_form(text: str, *, max_tokens: int | None = None) -> str | None:
 
 
 def token_bound(form: str) -> int:
-    """At least as many tokens as the texts of a normal form have."""
+    """An upper bound of the tokens in any text with this normal form."""
     return form.count(" ") + form.count("\n") + 2
 
 
 def _definitions(tokens: list[str]) -> list[str]:
-    """The definitions with one blank between tokens; ValueError if the last is not complete.
+    """The definitions, each as text with one blank between tokens; ValueError if brackets do not match, or the last
+    definition is not complete.
 
-    One ends with the brace that closes its selection. Braces of a default value stand in parentheses.
+    A definition ends with the brace that closes its selection. Braces of a default value stand in parentheses.
     """
     found, begin = [], 0
     expected: list[str] = []
@@ -57,19 +59,19 @@ def _definitions(tokens: list[str]) -> list[str]:
                 raise ValueError("a bracket closes nothing")
             # A parenthesis at the outermost level (variables) ends nothing.
             if not expected and token == "}":  # noqa: S105
-                found.append(_shown(tokens[begin : number + 1]))
+                found.append(_normal_definition(tokens[begin : number + 1]))
                 begin = number + 1
     if begin < len(tokens):
         raise ValueError("a definition has no end")
     return found
 
 
-def _shown(tokens: list[str]) -> str:
+def _normal_definition(tokens: list[str]) -> str:
     if tokens[:2] == _LONGHAND:  # query {...} and {...} mean the same
         tokens = tokens[1:]
-    return " ".join([_string(token) if token.startswith('"') else token for token in tokens])
+    return " ".join([_normal_string(token) if token.startswith('"') else token for token in tokens])
 
 
-def _string(token: str) -> str:
-    """A string by its value, in quotes: its white space has a meaning, and how it is written has none. ValueError."""
+def _normal_string(token: str) -> str:
+    """A string token in its normal form: its value as JSON, however it was written. ValueError for a wrong escape."""
     return json.dumps(block_string_value(token) if token.startswith('"""') else string_value(token))

@@ -1,5 +1,5 @@
-"""Persisted queries: documents that a request names and does not carry. Trusted ones come from a manifest, others are
-registered by clients (APQ).
+"""Persisted queries: documents that a request names instead of carrying them. Trusted documents come from a manifest or
+the store; clients register others (APQ).
 
 Sources: Relay's and Apollo's manifests; Apollo's protocol of automatic persisted queries, version 1.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
 
 _FOUND_BY_PROTOCOL: Final = 200
-"""Status with which Apollo's clients expect PersistedQueryNotFound: with another they stop sending hashes."""
+"""The status of PersistedQueryNotFound in Apollo's protocol. With another, its clients stop sending hashes."""
 _ONE_VERSION: Final = "persistedQuery must be of version 1 and carry a sha256Hash."
 _UNAVAILABLE: Final = Denial(signals.DOCUMENTS_UNAVAILABLE, retry_after_seconds=1.0)
 
@@ -34,11 +34,12 @@ _STATIC_LIMITS: Final = (
     "max_fragments", "max_tokens", "max_query_chars", "max_literal_depth", "introspection_max_list_depth",
 )  # fmt: skip
 _READABLE: Final = 1_000_000
-"""What is left of a static limit: even a trusted document must be one that can be measured."""
+"""The value of every static limit for trusted documents, which still bounds the work to measure them."""
 
 
 def without_static_limits(settings: Settings) -> Settings:
-    """Settings for trusted documents: their text is an operator's choice, their variables are a caller's."""
+    """Settings for trusted documents, without the limits on a document's text, which the operator has chosen. Limits
+    that depend on variables stay, since these are the caller's."""
     limits: dict[str, Any] = dict.fromkeys(_STATIC_LIMITS, _READABLE)
     return replace(
         settings, **limits, introspection="allow", unsliced_lists="assume", trusted_documents="off", apq=False
@@ -47,10 +48,10 @@ def without_static_limits(settings: Settings) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A request with its document's text.
+    """A request with the text of its document.
 
-    ``named``: the app has to be given the text. ``registers``: the hash under which the text is registered if it
-    passes.
+    ``named``: the request must be rewritten to carry the text. ``registers``: the hash under which the text is
+    registered if the request passes; None if it is not registered.
     """
 
     envelope: Envelope
@@ -83,17 +84,17 @@ class PersistedQueries:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the texts that clients have registered or given; the manifest is no cache."""
+        """Bytes of the registered texts, and of the cache of texts that were looked up; without the manifest."""
         parts = (self._registered, self._trusted)
         return sum(part.size_bytes for part in parts if part is not None)
 
     def forget(self) -> None:
-        """Forget which texts are trusted documents. What is registered stays."""
+        """Empty the cache of texts that were looked up. Trusted and registered documents stay."""
         if self._trusted is not None:
             self._trusted.forget()
 
     def resolve(self, envelope: Envelope, caller: Hashable) -> Resolved | Denial:
-        """The request with its text, or why it has none."""
+        """Find the text of a request's document; a Denial if it is not found, or its hash is wrong."""
         persisted = envelope.extensions.get("persistedQuery")
         digest = _hash_of(persisted)
         # A hash in a form that is not known could mean another document to the host.
@@ -104,7 +105,7 @@ class PersistedQueries:
         return self._by_name(envelope, digest, caller)
 
     def _by_name(self, envelope: Envelope, digest: str | None, caller: Hashable) -> Resolved | Denial:
-        """A request that carries no text: its hash, or else the id that it gives, names one."""
+        """Find the document of a request without a text, by its hash, else by its id."""
         # A hash wins over an id: it cannot name two texts.
         document_id = envelope.document[1] if envelope.document else ""
         # Trusted documents first: a registration must not stand in for one.
@@ -112,13 +113,13 @@ class PersistedQueries:
             return Resolved(_with(envelope, text), trusted=True, named=True)
         if digest is not None and self._registered is not None:
             return self._registered_by(envelope, digest, caller, self._registered)
-        return _UNAVAILABLE if self._unsure() else Denial(signals.PERSISTED_QUERY_NOT_FOUND)
+        return _UNAVAILABLE if self._may_be_in_store() else Denial(signals.PERSISTED_QUERY_NOT_FOUND)
 
     @staticmethod
     def _registered_by(
         envelope: Envelope, digest: str, caller: Hashable, registered: Registrations
     ) -> Resolved | Denial:
-        """Apollo's clients ask by hash alone; when it is not found, they send the text with it."""
+        """Find a registered document. Apollo's clients send the text as well when the hash was not found."""
         text = registered.find(digest, caller)
         if text is None:
             return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=_FOUND_BY_PROTOCOL)
@@ -134,13 +135,13 @@ class PersistedQueries:
         if same is None:
             registers = digest if self._registered is not None else None
             return Resolved(envelope, named=renamed, registers=registers)
-        if same != text:  # the app gets what is trusted, to the letter
+        if same != text:  # the app gets exactly the trusted text
             return Resolved(_with(envelope, same), trusted=True, named=True)
         return Resolved(envelope, trusted=True, named=renamed)
 
     def untrusted(self) -> Denial:
-        """Why a document that is not trusted is refused where only trusted ones pass."""
-        return _UNAVAILABLE if self._unsure() else Denial(signals.NOT_TRUSTED)
+        """The refusal of an untrusted document where only trusted ones pass."""
+        return _UNAVAILABLE if self._may_be_in_store() else Denial(signals.NOT_TRUSTED)
 
     def take(self, documents: Mapping[str, TrustedDocument]) -> None:
         """Take over the trusted documents that the store holds now."""
@@ -154,13 +155,13 @@ class PersistedQueries:
         if self._registered is not None:
             yield from self._registered.texts()
 
-    def _unsure(self) -> bool:
-        """Whether a document may be one of the store's, which this process has not seen yet."""
-        # Before the store's first answer the name may be one of its own. With APQ the client sends the text instead.
+    def _may_be_in_store(self) -> bool:
+        """Whether an unknown document may be a trusted one in the store, which has not answered this process yet."""
+        # With APQ the client sends the text after the refusal.
         return self._trusted is not None and not self._trusted.known and self._registered is None
 
     def register(self, digest: str, text: str, caller: Hashable) -> None:
-        """Remember a document that passed."""
+        """Register a document of a request that passed, if the settings allow it."""
         if self._registered is not None:
             self._registered.register(digest, text, caller)
 
@@ -168,14 +169,14 @@ class PersistedQueries:
 def persisted_queries(
     settings: Settings, *, clock: Callable[[], float] = time.monotonic, on_problem: Callable[[str], None]
 ) -> PersistedQueries | None:
-    """What the settings ask for; None if documents always come with their text."""
+    """The persisted queries of the settings; None if the settings have none."""
     if settings.apq or settings.trusted_documents != "off":
         return PersistedQueries(settings, clock=clock, on_problem=on_problem)
     return None
 
 
 def _check_settings(settings: Settings) -> None:
-    """SettingsError if the settings ask for what cannot be."""
+    """Raise SettingsError if trusted documents have no source, or the settings contradict each other."""
     trusted = settings.trusted_documents
     if trusted != "off" and settings.trusted_documents_file is None and settings.redis_url is None:
         raise SettingsError(
@@ -191,7 +192,7 @@ def _check_settings(settings: Settings) -> None:
 
 
 def _with(envelope: Envelope, text: str) -> Envelope:
-    """The envelope with another text, and without a hash that is not the text's."""
+    """The envelope with this text, and without persistedQuery unless its hash is that of the text."""
     extensions = envelope.extensions
     digest = _hash_of(extensions.get("persistedQuery"))
     if digest != sha256(text.encode()).hexdigest():  # a manifest may name its documents as it likes
@@ -200,7 +201,7 @@ def _with(envelope: Envelope, text: str) -> Envelope:
 
 
 def _hash_of(persisted: Any) -> str | None:
-    """The hash in extensions.persistedQuery, if it is of the one version that there is."""
+    """The hash in extensions.persistedQuery; None if there is none, or its version is not 1."""
     if not isinstance(persisted, dict) or persisted.get("version", 1) != 1:
         return None
     digest = persisted.get("sha256Hash")

@@ -1,7 +1,8 @@
 """Documents that clients have registered by their hash (automatic persisted queries), in this process's memory.
 
-Any caller may register what passes the limits, so the memory is shared out. A caller registers so many a minute and
-holds so many at a time; what a second caller has asked for is in common use, and new documents cannot push it out.
+Any caller may register documents that pass the limits, so each gets a bounded share of the memory. A caller registers a
+limited number a minute and holds a limited number at a time. A document that a second caller has asked for is in common
+use, and new documents cannot push it out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fraiseql_guard.core.lru import Lru
 _MINUTE_SECONDS: Final = 60.0
 _CALLERS: Final = 10_000
 _FRESH_PART: Final = 5
-"""A fifth of the room is for documents that one caller alone has asked for, the rest for those of common use."""
+"""One fifth of the room is for documents that only one caller has asked for, four fifths for those in common use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class _Registered:
 
 
 class Registrations:
-    """Texts by their hex SHA-256. ``clock`` counts seconds."""
+    """The registered texts by their hex SHA-256. ``per_caller`` bounds the documents that a caller holds,
+    ``per_minute`` those that a caller registers in a minute. ``clock`` counts seconds."""
 
     def __init__(
         self,
@@ -61,7 +63,8 @@ class Registrations:
         return self._fresh.size_bytes + self._shared.size_bytes
 
     def find(self, digest: str, caller: Hashable) -> str | None:
-        """The text. Once another caller than the one who registered it asks for it, it is one of common use."""
+        """The text of a registered document, or None. If ``caller`` did not register it, it is in common use from now
+        on."""
         for shelf in (self._shared, self._fresh):
             if (document := shelf.get(digest)) is not None:
                 # One caller alone cannot bring a document into common use, which is kept longest.
@@ -85,12 +88,12 @@ class Registrations:
         # A text has to fit into the part of the room that is for documents of one caller.
         if document.size_bytes > self._max_bytes // _FRESH_PART or not self._allowed(caller):
             return False
-        # A caller who holds enough loses the oldest of their own.
+        # A caller who holds the maximum loses their oldest document.
         if self._held[caller] >= self._per_caller:
             self._drop(*next(each for each in self._fresh.items() if each[1].owner == caller))
         self._held[caller] += 1
         self._fresh.put_sized(digest, document, document.size_bytes)
-        # Where there is no room, the oldest leave of those that one caller alone has asked for.
+        # Without room, the oldest documents that only one caller has asked for leave.
         while self._overfull:
             self._drop(*self._fresh.oldest(1)[0])
         return True

@@ -1,4 +1,4 @@
-"""The trusted documents of a process: those of a manifest in a file, and those of the whole fleet in the store."""
+"""The trusted documents of a process: those of a manifest in a file, and those of the fleet in the store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Documents = Mapping[str, TrustedDocument]
 
 
 def _manifest(path: Path, clock: Callable[[], float], on_problem: Callable[[str], None]) -> WatchedFile[Documents]:
-    """The manifest in a file; SettingsError if it cannot be used at the start."""
+    """Watch the manifest in a file. SettingsError if it cannot be used at the start; later ``on_problem`` is told."""
 
     def failed(cause: str, is_new: bool) -> None:
         # The file is looked at every few seconds: a cause that stays is told once.
@@ -48,11 +48,12 @@ def _documents(content: bytes) -> Documents:
 
 
 class TrustedDocuments:
-    """The union of both sources. Where they have different texts under one id, the file's holds, and ``on_problem`` is
-    told: a file is deployed with its app, and access to the store must not suffice to replace what it says.
+    """The union of the documents in the file and in the store. If they have different texts under one id, that of the
+    file holds and ``on_problem`` is told: a file is deployed with its app, and access to the store must not suffice to
+    replace its documents.
 
-    ``awaits_store``: there is a store elsewhere, and until the first call of :meth:`take` it is unknown what
-    it holds. ``clock`` counts seconds.
+    ``awaits_store``: there is a store, whose documents are unknown until the first call of :meth:`take`. ``clock``
+    counts seconds.
     """
 
     def __init__(
@@ -73,70 +74,71 @@ class TrustedDocuments:
         self._forms: Mapping[str, tuple[bytes, int]] = {}
         self._by_normal_form: Mapping[bytes, str] = {}
         self._max_tokens = 0
-        # What became of other texts: clients that print their documents anew send the same again and again.
+        # The trusted text for other texts, empty if there is none: clients that print documents anew repeat them.
         self._looked_up: Lru[str, str] = Lru(_MOST_LOOKED_UP, max_bytes=_MOST_LOOKED_UP_BYTES)
         self._contradicting: frozenset[str] = frozenset()
         self.known = not awaits_store
-        """Whether a document that is not here is trusted nowhere."""
+        """Whether the documents of all sources are known, so that any other document is untrusted."""
         self._unite()
 
     def text(self, document_id: str) -> str | None:
-        """The text of a document. An id that is a SHA-256 may be given with or without ``sha256:`` before it."""
-        self._look()
+        """The text of the document with this id, or None. A SHA-256 may be given with or without ``sha256:`` before
+        it."""
+        self._reload_manifest()
         document = self._by_id.get(document_id)
         if document is not None:
             return document.text
-        # Persisted documents of GraphQL over HTTP have sha256: before the hash; Relay and Apollo write it bare.
+        # GraphQL over HTTP writes sha256: before the hash, Relay and Apollo write the bare hash.
         bare = _HASH.fullmatch(document_id)
         return self._by_hash.get(bare[1].lower()) if bare else None
 
     def same(self, text: str) -> str | None:
-        """The trusted document that a text is, whatever its white space, commas and comments and the order of its
-        definitions; None if it is none."""
-        self._look()
-        # To the letter; else by what became of the same text before; else by its normal form.
+        """The trusted text that equals a text except for white space, commas, comments and the order of definitions;
+        None if there is none."""
+        self._reload_manifest()
+        # First the exact text, then the cache of texts that were looked up, then the normal form.
         if text in self._forms:
             return text
         found = self._looked_up.get(text)
         if found is None:
             form = normal_form(text, max_tokens=self._max_tokens)
-            # An empty text stands for "not trusted": also this answer is worth remembering.
+            # An empty text stands for "not trusted", which is cached as well.
             found = self._by_normal_form.get(_digest_of(form), "") if form is not None else ""
             self._looked_up.put_sized(text, found, _BYTES_PER_CHARACTER * len(text))
         return found or None
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of what is remembered of other texts; the documents themselves are no cache."""
+        """Bytes of the cache of texts that were looked up, without the documents."""
         return self._looked_up.size_bytes
 
     def forget(self) -> None:
-        """Forget what was looked up."""
+        """Empty the cache of texts that were looked up."""
         self._looked_up.clear()
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every document."""
-        self._look()
+        self._reload_manifest()
         return ((digest.hex(), text) for digest, text in self._texts.items())
 
     def take(self, documents: Documents) -> None:
-        """Take over what the store holds now."""
+        """Take over the documents that the store holds now, in place of those before."""
         self._stored, self.known = documents, True
         self._unite()
 
-    def _look(self) -> None:
+    def _reload_manifest(self) -> None:
         if self._manifest is not None and self._manifest.changed():
             self._unite()
 
     def _unite(self) -> None:
-        """Work out anew what is looked up: a source has changed."""
+        """Build the tables of all documents anew, after a source has changed."""
         filed = self._manifest.value if self._manifest is not None else {}
         # The file wins over the store, as the right side of the merge.
         by_id = {**self._stored, **filed}
         self._texts = self._by_digest(dict.fromkeys(each.text for each in by_id.values()))
         self._by_id = by_id
         self._by_hash = _by_hash(by_id)
-        # Documents that stay keep their normal form, which costs more than the rest of this.
+        # Documents that stay keep their normal form, which is the dearest part.
         self._forms = {text: self._forms.get(text) or _form_of(text) for text in self._texts.values()}
         self._by_normal_form = {digest: text for text, (digest, _) in self._forms.items() if digest}
         self._max_tokens = max((tokens for _, tokens in self._forms.values()), default=0)
@@ -145,13 +147,13 @@ class TrustedDocuments:
         self._warn_of(_contradicting(filed, self._stored))
 
     def _by_digest(self, texts: Iterable[str]) -> Mapping[bytes, str]:
-        """Texts by their SHA-256, which is not computed again for those that were here before."""
+        """Texts by their SHA-256, which is computed only for new texts."""
         known = {text: digest for digest, text in self._texts.items()}
         # A text that cannot be encoded must not keep the others from being taken over.
         return {known.get(text) or sha256(text.encode(errors="replace")).digest(): text for text in texts}
 
     def _warn_of(self, contradicting: set[str]) -> None:
-        """Tell ``on_problem`` of ids that have two texts, once for each change."""
+        """Tell ``on_problem`` of the ids with two texts, unless they are those that it was told last."""
         if contradicting and contradicting != self._contradicting:
             named = ", ".join(id_[:64] for id_ in sorted(contradicting)[:_NAMED])
             more = f" and {len(contradicting) - _NAMED} more" if len(contradicting) > _NAMED else ""
@@ -169,7 +171,7 @@ def _contradicting(filed: Documents, stored: Documents) -> set[str]:
 
 
 def _by_hash(documents: Documents) -> Mapping[str, str | None]:
-    """The texts of documents whose id is a hash, by the bare hash; None where two texts have the same."""
+    """The texts of documents whose id is a hash, by the bare hash; None if two texts have the same hash as id."""
     found: dict[str, str | None] = {}
     for document in documents.values():
         if bare := _HASH.fullmatch(document.id):

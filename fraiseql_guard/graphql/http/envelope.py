@@ -22,7 +22,7 @@ _MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
 _USUAL_TYPES: Final = frozenset(
     {JSON, *(f"{JSON};{blank}charset={name}" for blank in ("", " ") for name in ("utf-8", "UTF-8"))}
 )
-"""Content types of nearly all clients, which need not be parsed."""
+"""The Content-Type headers of nearly all clients, as they write them: these need not be parsed."""
 _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "query": (str, "a string"),
     "operationName": (str, "a string or null"),
@@ -32,16 +32,16 @@ _KEYS: Final[Mapping[str, tuple[type, str]]] = {
 _JSON_PARAMETERS: Final = ("variables", "extensions")
 GENERAL_NAME: Final = "id"
 DOCUMENT_NAMES: Final = ("documentId", "doc_id", "docId", "document_id", "queryId", "query_id", GENERAL_NAME)
-"""Keys that may name a document, where any are known by name. The last may as well be the client's own."""
+"""Keys of a request that name a trusted document. ``id`` may also mean something else to the client."""
 _MAX_PARAMETERS: Final = 100
 
 
 @dataclass(slots=True)
 class Envelope:
-    """One request for one operation. It is never changed: it is not frozen because each request would pay for that.
+    """One request for one operation. It is never changed, but not frozen, because each request would pay for that.
 
-    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is. Where
-    documents are known by name, ``document`` may stand beside a text.
+    ``query`` is None if the request does not carry its document. Then the extension persistedQuery has its hash, or
+    ``document`` its name, with the key under which it stood. Where documents are trusted, both may be sent.
     """
 
     query: str | None
@@ -53,14 +53,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableEnvelope:
-    """The refusal of a request without a valid envelope, whose document's text could be read."""
+    """The refusal of a request without a valid envelope. ``query`` is the text of its document, for the log."""
 
     denial: Denial
     query: str
 
 
 Envelopes = tuple[Envelope, ...] | Denial | UnreadableEnvelope
-"""The envelopes of a request, or the reason why it has none."""
+"""The envelopes of a request (several in a batch), or its refusal."""
 
 
 class EnvelopeReader:
@@ -82,14 +82,14 @@ class EnvelopeReader:
         self._max_batch = settings.max_batch_size
         self._max_depth = settings.max_variables_depth
         self._max_nodes = settings.max_variables_nodes
-        # All values of a body: those of the variables, and room for extensions and keys that are not read here.
+        # Most values of a body: those of the variables, and room for extensions and unknown keys.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may have any length.
         bounded = settings.trusted_documents == "off"
         self._loader = JsonLoader(self._max_total, max_decoded_chars=settings.max_query_chars if bounded else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
-        """The envelopes of a request, or why it has none."""
+        """Read the envelopes of a request; a refusal if it is not well-formed or too large."""
         if method == "POST":
             return self._read_post(content_type, query_string, body)
         if method not in ("GET", "HEAD"):
@@ -103,7 +103,7 @@ class EnvelopeReader:
     def _read_post(self, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         if content_type not in _USUAL_TYPES and not is_json(content_type):
             return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
-        # What a URL says of a POST must agree with its body.
+        # GraphQL parameters in the URL of a POST must agree with its body.
         given = _parameters(query_string) if query_string else {}
         if isinstance(given, Denial):
             return given
@@ -114,7 +114,7 @@ class EnvelopeReader:
         try:
             value, (depth, nodes, _) = self._loader.load(body)
         except NotStrictError as error:
-            # The parser gave up before it had a value, so the text alone hints that the variables are to blame.
+            # The parser gave up before it had a value: only the text hints that the variables are too deep.
             return self._unloadable(error, "The body", of_variables=b'"variables"' in body)
         if nodes > self._max_total:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
@@ -123,9 +123,9 @@ class EnvelopeReader:
             return self._batch(value) if self._batching else Denial(signals.BATCHING_DISABLED)
         if type(value) is not dict:
             return malformed("The body must be an object.")
-        # All values but the request's own members: the variables cannot be more.
+        # The number of values below the request's own members: the variables cannot have more.
         inside = nodes - len(value)
-        # The root object is one level more than the variables; then they need no count of their own.
+        # If the whole body is small enough, so are its variables (one level below the root), and need no own count.
         envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
         return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
 
@@ -164,7 +164,7 @@ class EnvelopeReader:
         return _unusable(envelope, found) if isinstance(envelope, Denial) else (envelope,)
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
-        """One request. ``small``: its variables are known to be within their limits."""
+        """The envelope of one parsed request. ``small``: its variables are known to be within their limits."""
         # 1. Types, before anything reads a value.
         if (mistyped := _mistyped(found)) is not None:
             return malformed(f"{mistyped} must be {_KEYS[mistyped][1]}.")
@@ -186,7 +186,7 @@ class EnvelopeReader:
         return envelope
 
     def _document(self, found: dict[str, Any]) -> tuple[str, str] | None:
-        """The first key that names a document, and the name."""
+        """The first key that names a document, and the name; None if no key does."""
         for key in self._names:
             value = found.get(key)
             if isinstance(value, str) and value:
@@ -210,7 +210,7 @@ def _names_document(envelope: Envelope) -> bool:
 
 
 def _mistyped(found: Mapping[str, Any]) -> str | None:
-    """The first key of a request whose value has a type that it must not have."""
+    """The first key of a request whose value has a wrong type; None if there is none."""
     for key, value in found.items():
         if value is None or key not in _KEYS or type(value) is _KEYS[key][0]:
             continue
@@ -220,13 +220,15 @@ def _mistyped(found: Mapping[str, Any]) -> str | None:
 
 
 def _is_none(key: str, value: Any) -> bool:
-    """Whether a value stands for none: clients in languages with one kind of array write an empty object as []."""
+    """Whether a value stands for an empty object: [] (as PHP writes it) or an empty text, in variables or
+    extensions."""
     return key in _JSON_PARAMETERS and value in ([], "")
 
 
 def _agreeing(envelopes: tuple[Envelope, ...], given: Mapping[str, str]) -> Envelopes:
-    """The envelopes of a body, if its URL says nothing else: hosts disagree which of both counts."""
-    # operationName in the URL is a habit of some clients (logs show it there); it changes nothing if it agrees.
+    """The envelopes of a body if the URL's parameters agree with it, else a refusal: hosts disagree which one
+    counts."""
+    # Some clients repeat operationName in the URL, so that access logs show it. It changes nothing if it agrees.
     if given.keys() != {"operationName"}:
         return malformed("A POST request must not carry GraphQL parameters but operationName in its URL.")
     name = given["operationName"] or None
@@ -251,7 +253,7 @@ def is_json(content_type: str) -> bool:
 
 
 def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str] | Denial:
-    """The GraphQL parameters of a URL; others are not read."""
+    """The GraphQL parameters of a query string, without others; a refusal if one is repeated."""
     try:
         pairs = parse_qsl(
             query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
@@ -263,7 +265,7 @@ def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str
         # Parameters of a load balancer or of tracing are no part of the request.
         if name not in _KEYS and name not in names:
             continue
-        # Frameworks take the first or the last of two.
+        # Of a repeated parameter some frameworks take the first, some the last.
         if name in found:
             return malformed(f"{name} is given twice.")
         found[name] = value

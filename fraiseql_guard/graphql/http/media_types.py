@@ -1,4 +1,4 @@
-"""Media types as HTTP writes them: one with its parameters (Content-Type), and those that a client accepts (Accept).
+"""Reads media types: the one of a Content-Type with its parameters, and those that a client accepts (Accept).
 
 Source: RFC 9110, sections 5.6.6 (parameters), 8.3.1 (media types) and 12.5.1 (Accept).
 """
@@ -25,7 +25,7 @@ _BLANK: Final = re.compile(r"[ \t]*+")
 _ESCAPED: Final = re.compile(r"\\(.)")
 _WEIGHT: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _LONGEST_ACCEPT: Final = 2_000
-"""Characters. A longer header is taken for none: what a client prefers is no reason to work for it."""
+"""Most characters of an Accept header that is read; a longer one is treated as absent."""
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -50,7 +50,7 @@ def read_media_type(text: str) -> MediaType | None:
 
 
 def _media_type_at(text: str, begin: int) -> tuple[MediaType | None, int]:
-    """The media type that begins somewhere, and where it ends."""
+    """The media type that begins at an offset (None if there is none), and the offset of its end."""
     match = _TYPE.match(text, begin)
     if match is None:
         return None, begin
@@ -67,8 +67,8 @@ def _media_type_at(text: str, begin: int) -> tuple[MediaType | None, int]:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """How much a client wants a media type: ``weight`` is 0 to 1, 0 for not at all. ``precision`` tells whether the
-    client says so of the type itself (3), of all of its kind (2), or of everything (1)."""
+    """How much a client wants a media type: ``weight`` is 0 (not at all) to 1. ``precision`` is that of the range which
+    says so: the type itself (3), ``type/*`` (2), ``*/*`` (1), or no range (0)."""
 
     weight: float = 0.0
     precision: int = 0
@@ -78,9 +78,9 @@ _ANYTHING: Final = Preference(1.0, 1)
 
 
 def preference(accept: str, name: str) -> Preference:
-    """What an Accept header says of a media type: by its most specific range, by none that it is not accepted.
+    """The preference of an Accept header for a media type, by the most specific range; weight 0 if none matches.
 
-    Parameters of a range other than its weight are left aside.
+    Parameters of a range other than its weight are ignored.
     """
     # No Accept header, or an empty one, accepts everything (RFC 9110, 12.5.1).
     if not accept.strip(" \t,") or len(accept) > _LONGEST_ACCEPT:
@@ -96,7 +96,7 @@ def preference(accept: str, name: str) -> Preference:
 
 
 def accepted_ranges(accept: str) -> Iterator[MediaType]:
-    """The well-formed ranges of an Accept header, in its order; none of a header that is too long."""
+    """The well-formed ranges of an Accept header, in its order; none of a header over 2,000 characters."""
     begin = 0
     while begin < len(accept) <= _LONGEST_ACCEPT:
         # A range that is not well-formed is left out up to the next comma.
@@ -109,13 +109,13 @@ def accepted_ranges(accept: str) -> Iterator[MediaType]:
 
 def _weight(parameters: Parameters) -> float:
     given = next((value for name, value in parameters if name == "q"), "1")
-    # A weight that is not well-formed is left aside, so that the type counts as wanted.
+    # A malformed weight is ignored, so that the type counts as wanted.
     return min(1.0, float(given)) if _WEIGHT.fullmatch(given) else 1.0
 
 
 def answer_type(accept: str) -> str:
-    """The media type of an answer in GraphQL: graphql-response+json for clients that name it and do not prefer plain
-    JSON, or that do not accept plain JSON."""
+    """The media type of a GraphQL answer: graphql-response+json for clients that name it and do not prefer plain JSON,
+    or that do not accept plain JSON; else plain JSON."""
     # Only headers of a bounded length are cached, so that callers cannot fill the memory.
     return _answer_type(accept) if accept and len(accept) <= _LONGEST_ACCEPT else JSON
 
@@ -130,8 +130,8 @@ def _answer_type(accept: str) -> str:
 
 
 def prefers_events(accept: str) -> bool:
-    """Whether a client asks for server-sent events by name, and rather for them than for an answer in JSON."""
-    # Nearly all others are told by this alone.
+    """Whether an Accept header names server-sent events and prefers them to JSON."""
+    # This test settles nearly all requests that want JSON.
     return "event-stream" in accept.lower() and len(accept) <= _LONGEST_ACCEPT and _prefers_events(accept)
 
 

@@ -1,7 +1,7 @@
-"""Uploads: the GraphQL multipart request, read in bounds and only where every parser reads it alike.
+"""Reads GraphQL multipart requests (uploads), and refuses those that two parsers could read differently.
 
 Source: GraphQL multipart request specification; RFC 7578 (multipart/form-data); RFC 2046, section 5.1.1 (boundaries).
-The parts ``operations`` and ``map`` come first; the files' bytes are not looked at.
+The parts ``operations`` and ``map`` come first; the bytes of the files are not read.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _DISPOSITION: Final = re.compile(
     re.IGNORECASE,
 )
 _FIRST_PARTS: Final = [("operations", False), ("map", False)]
-"""Name of each, and whether it is a file."""
+"""Name of each part, and whether it is a file."""
 _OWN_NAMES: Final = frozenset({"operations", "map"})
-"""Parts of one name would be read differently: frameworks take the first or the last."""
+"""Names that no file may have: of two parts with one name some frameworks take the first, some the last."""
 _PATH: Final = re.compile(r"(?:([0-9]{1,3})\.)?variables((?:\.[_0-9A-Za-z]{1,64}){1,20})", re.ASCII)
 _HEADERS: Final[Mapping[str, re.Pattern[str]]] = {
     "content-disposition": _DISPOSITION,
@@ -47,7 +47,7 @@ _MAP_LOADER: Final = JsonLoader(_MOST_PATHS + _MOST_PARTS)
 
 
 class _MalformedError(Exception):
-    """The request is no multipart request that every parser reads alike; the text says why."""
+    """The request is malformed, or parsers could read it differently; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,14 @@ class _MultipartPart:
 
 @dataclass(frozen=True, slots=True)
 class MultipartForm:
-    """Where the JSON of the operations stands in a body whose other parts are in order."""
+    """A valid multipart body. ``operations`` is the slice of the body that holds the JSON of the operations."""
 
     operations: slice
 
 
 def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> MultipartForm | Denial:
-    """Find the operations; refuse whatever is not exactly operations, map, and the files that the map names."""
+    """Find the operations in a body; a Denial if its parts are not operations, map, and the files that the map names,
+    in this order."""
     try:
         parts = _parts(content_type, body)
         if [(part.name, part.is_file) for part in parts[:2]] != _FIRST_PARTS:
@@ -82,10 +83,10 @@ def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> Mult
 
 def _parts(content_type: str, body: bytes) -> list[_MultipartPart]:
     delimiter = b"--" + _boundary(content_type).encode("ascii")
-    # Counted before the body is cut, which would make a list of any length.
+    # Count the delimiters before splitting, which would make a list of any length.
     if body.count(delimiter) > _MOST_PARTS + 1:
         raise _MalformedError("The request has too many parts.")
-    # Cut the body at its boundary; what is before the first and behind the last must be nothing.
+    # Split the body at its boundary.
     pieces = body.split(delimiter)
     # Parsers disagree about text before the first boundary and behind the last (RFC 2046 lets it stand).
     if len(pieces) < 2 or pieces[0] or pieces[-1] not in (b"--", b"--\r\n"):
@@ -96,7 +97,7 @@ def _parts(content_type: str, body: bytes) -> list[_MultipartPart]:
 
 
 def _boundary(content_type: str) -> str:
-    """The boundary in a Content-Type that says nothing else, or only that its text is UTF-8."""
+    """The boundary in a Content-Type; _MalformedError if it has other parameters than boundary and charset=utf-8."""
     # Parsers disagree about repeated parameters, other character sets, and escapes in quotes.
     found = read_media_type(content_type)
     boundary = _only_boundary(found.parameters) if found is not None and "\\" not in content_type else ""
@@ -107,7 +108,7 @@ def _boundary(content_type: str) -> str:
 
 
 def _only_boundary(given: Parameters) -> str:
-    """The boundary among parameters that say nothing else, each once; empty if there is none."""
+    """The boundary; empty if it is missing, a parameter is repeated, or there are others than charset=utf-8."""
     parameters = dict(given)
     if len(parameters) < len(given) or parameters.pop("charset", "utf-8").lower() != "utf-8":
         return ""
@@ -116,7 +117,8 @@ def _only_boundary(given: Parameters) -> str:
 
 
 def _part(piece: bytes, begin: int) -> _MultipartPart:
-    """One part, with the line breaks that belong to the boundaries around it."""
+    """Read one part. ``piece`` lies between two boundaries, with their line breaks; ``begin`` is its offset in the
+    body."""
     end_of_head = piece.find(b"\r\n\r\n", 0, _MOST_HEADER_BYTES)
     # The last condition leaves room for the blank line and for the line break before the next boundary.
     if not piece.startswith(b"\r\n") or not piece.endswith(b"\r\n") or not 0 < end_of_head <= len(piece) - 6:
@@ -130,7 +132,7 @@ def _part(piece: bytes, begin: int) -> _MultipartPart:
 
 
 def _headers(head: str) -> dict[str, re.Match[str]]:
-    """The headers of a part by their name in lower case, each as its pattern matches it."""
+    """The match of each header of a part, by the header's name in lower case."""
     found: dict[str, re.Match[str]] = {}
     for line in head.split("\r\n"):
         name, _, value = line.partition(":")
@@ -144,7 +146,7 @@ def _headers(head: str) -> dict[str, re.Match[str]]:
 
 
 def _text(head: bytes) -> str:
-    """The head of a part in UTF-8, or else one character a byte."""
+    """Decode the head of a part: as UTF-8, else as Latin-1."""
     try:
         return head.decode()
     except UnicodeDecodeError:
@@ -166,7 +168,7 @@ def _check_files(files: Sequence[_MultipartPart], operations: bytes, map_text: b
 
 
 def _check_names(files: Sequence[_MultipartPart], mapped: Any) -> None:
-    """Each file stands in the map, and nothing else does."""
+    """Raise _MalformedError unless the map names exactly the files."""
     names = [part.name for part in files]
     if not isinstance(mapped, dict) or sorted(names) != sorted(mapped) or not all(part.is_file for part in files):
         raise _MalformedError("The map and the files must have the same names.")
@@ -175,7 +177,7 @@ def _check_names(files: Sequence[_MultipartPart], mapped: Any) -> None:
 
 
 def _check_paths(mapped: Mapping[str, Any], operations: Any) -> None:
-    """Each path of the map leads to a null in the variables, and no two lead to the same."""
+    """Raise _MalformedError unless each path of the map leads to a null in the variables, and no path stands twice."""
     if not all(isinstance(paths, list) and paths for paths in mapped.values()):
         raise _MalformedError("The map must give each file a list of paths.")
     paths = [path for held in mapped.values() for path in held]
@@ -187,7 +189,7 @@ def _check_paths(mapped: Mapping[str, Any], operations: Any) -> None:
 
 
 def _is_null(operations: Any, path: str) -> bool:
-    """Whether a path of the map (variables.file, 0.variables.files.1) leads to a null, as the specification wants."""
+    """Whether a path of the map (``variables.file``, ``0.variables.files.1``) leads to a null, as it must."""
     match = _PATH.fullmatch(path)
     if match is None:
         return False
@@ -200,8 +202,8 @@ def _is_null(operations: Any, path: str) -> bool:
 
 
 def _step(value: Any, step: str) -> Any:
-    """What a step of a path leads to; LookupError if it leads nowhere. Digits are a key in an object, and an index in a
-    list."""
+    """The member or item of a value that a step names; LookupError if it has none. Digits are a key in an object, and
+    an index in a list."""
     if isinstance(value, dict):
         return value[step]
     if isinstance(value, list) and step.isdecimal():

@@ -1,7 +1,7 @@
-"""Where the parts of a JSON text stand, so that it can be changed in one place and keeps its bytes everywhere else.
+"""Finds the members and elements of a JSON text, so that one can be replaced while all others keep their bytes.
 
-Reading and writing it anew would change numbers that no double holds. The text must be valid: ``strict_json`` or a JSON
-parser has read it before. The work is linear in its length.
+Parsing the text and writing it anew would change numbers that no double holds. The text must be valid JSON, which the
+caller has parsed before. The work is linear in its length.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 import orjson
 
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\],:]', re.DOTALL)
-"""A string that does not end is one to the end of the text, so that no text is read twice."""
+"""A string, or a mark. An unclosed string extends to the end of the text, so that no text is scanned twice."""
 _OPEN, _CLOSE = frozenset(b"{["), frozenset(b"}]")
 _COLON: Final = ord(":")
 
 
 def members(text: bytes) -> dict[str, slice]:
-    """Where the values of an object's members stand, with the blanks around them."""
+    """The slice of each member's value in the text of an object, blanks included, by key."""
     found: dict[str, slice] = {}
     begin, key = 0, ""
     for mark, at in _marks(text):
@@ -36,7 +36,7 @@ def members(text: bytes) -> dict[str, slice]:
 
 
 def elements(text: bytes) -> list[slice]:
-    """Where the elements of an array stand, with the blanks around them."""
+    """The slice of each element in the text of an array, blanks included."""
     # The first mark is the opening bracket, the last the closing one, and all between are commas.
     ends = [at for _, at in _marks(text)]
     found = [slice(begin + 1, end) for begin, end in itertools.pairwise(ends)]
@@ -45,7 +45,7 @@ def elements(text: bytes) -> list[slice]:
 
 
 def _marks(text: bytes) -> Iterator[tuple[int, int]]:
-    """The marks of the outermost container: its brackets, its commas and colons, with their places."""
+    """The brackets, commas and colons of the outermost container, each as a byte with its offset."""
     depth = 0
     for token in _TOKEN.finditer(text):
         mark = text[token.start()]

@@ -1,6 +1,6 @@
-"""Rewrites requests that name their document: the app gets the text, and nothing that names another one.
+"""Puts the text into requests that only name their document, and removes every other name of a document.
 
-Everything else keeps its bytes.
+All other members keep their bytes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from fraiseql_guard.graphql.http.raw_json import elements, members
 
 _HASH: Final = "persistedQuery"
 _DROPPED: Final = frozenset({"query", *DOCUMENT_NAMES})
-"""The text is put in, and whatever else names a document could name another one to the app."""
+"""Keys that the text replaces: to the app each of them could name another document."""
 
 
 def rewrite_body(body: bytes, named: Sequence[Envelope | None]) -> bytes:
-    """A JSON body with the texts of the envelopes that named theirs; None for each that carried it."""
+    """A JSON body with the texts of its documents. ``named`` has the envelope of each operation that named its
+    document, and None for each that carried the text."""
     # The guard has read the body as valid JSON: a bracket at its beginning makes it a batch.
     if body.lstrip()[:1] != b"[":
         return _with_text(body, named[0])
@@ -29,7 +30,7 @@ def rewrite_body(body: bytes, named: Sequence[Envelope | None]) -> bytes:
 
 
 def rewrite_query_string(query_string: bytes, envelope: Envelope) -> bytes:
-    """A URL's parameters with the text."""
+    """A query string with the text of the envelope's document."""
     pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
     kept = [(name, value) for name, value in pairs if name not in _DROPPED]
     shown = [
@@ -50,8 +51,8 @@ def _with_text(part: bytes, envelope: Envelope | None) -> bytes:
 
 
 def _extensions(raw: bytes, envelope: Envelope) -> bytes:
-    """The extensions without a hash that is not the text's; any other is left for the app."""
-    # The envelope kept a hash only if it is that of the text.
+    """The JSON of the extensions, without persistedQuery unless its hash is that of the text."""
+    # The envelope has kept persistedQuery only if its hash is that of the text.
     if _HASH in envelope.extensions or not raw.lstrip().startswith(b"{"):  # null, or what stands for it
         return raw
     return _object({key: raw[where] for key, where in members(raw).items() if key != _HASH})

@@ -1,7 +1,7 @@
-"""JSON that every host reads alike, or not at all.
+"""Loads JSON, and refuses texts that two hosts could read differently.
 
-orjson refuses what is no JSON (NaN, a byte order mark, UTF-16, lone surrogates, numbers beyond a double). Repeated
-keys it takes, and hosts disagree which one counts; they are refused here at any depth, however they are spelled.
+orjson refuses invalid JSON (NaN, a byte order mark, UTF-16, lone surrogates, numbers beyond a double). It accepts
+repeated keys, of which hosts disagree which one counts. They are refused here at any depth and in any spelling.
 Source: RFC 8259, section 4; RFC 7493 (I-JSON), sections 2.1 to 2.3.
 """
 
@@ -17,11 +17,11 @@ from fraiseql_guard.graphql.json_containers import containers_of
 
 _LARGEST_REPEAT: Final = 2**31
 _STEP: Final = 2**14
-"""Bytes that are looked at before it is asked whether that was enough."""
+"""Bytes in which commas are counted at a time."""
 
 
 class NotStrictError(ValueError):
-    """The text is no JSON, or not every host reads it alike. ``too_deep`` if it was given up for its nesting."""
+    """The text is not JSON, or repeats a key. ``too_deep``: the parser gave it up for its nesting."""
 
     def __init__(self, detail: str, *, too_deep: bool = False) -> None:
         super().__init__(detail)
@@ -29,12 +29,13 @@ class NotStrictError(ValueError):
 
 
 JsonStats = tuple[int, int, int]
-"""Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
+"""Size of a JSON value: its depth (levels of containers below it), the number of values in it, and the number of
+members of all its objects."""
 
 
 def commas_at_least(number: int) -> re.Pattern[bytes]:
-    """Matches a text with so many commas outside of its strings, in one pass and no further."""
-    # Possessive quantifiers: a text without the commas is given up without going back over it.
+    """A pattern that matches a text with at least ``number`` commas outside of its strings, in one pass."""
+    # Possessive quantifiers: a text with fewer commas fails without backtracking.
     string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
     return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
 
@@ -42,8 +43,8 @@ def commas_at_least(number: int) -> re.Pattern[bytes]:
 class JsonLoader:
     """Loads JSON of at most ``max_nodes`` values.
 
-    The caller refuses an object whose ``query`` is longer than ``max_decoded_chars``. So it is not searched for
-    repeated keys, which is the dearest part of a large body.
+    An object whose ``query`` has more than ``max_decoded_chars`` characters is not searched for repeated keys, which is
+    the dearest part of a large body: the caller refuses it anyway.
     """
 
     __slots__ = ("_crowded", "_max_decoded_chars", "_max_nodes")
@@ -54,11 +55,12 @@ class JsonLoader:
         self._crowded = commas_at_least(max_nodes + 1)
 
     def load(self, text: bytes) -> tuple[Any, JsonStats]:
-        """The value and its size. NotStrictError if anything is wrong with it.
+        """The value and its size. NotStrictError if the text is not JSON, or repeats a key.
 
-        No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
+        A text of more than ``max_nodes`` values gives None with a size that may be inexact but has more than
+        ``max_nodes`` values: the caller refuses it.
         """
-        # 1. Each value takes a byte: only longer texts can hold too many, and these are counted before they are parsed.
+        # 1. Each value takes a byte at least. Count the commas of a longer text before it is parsed.
         if len(text) > self._max_nodes and self._is_crowded(text):
             return None, (0, self._max_nodes + 1, 0)
         # 2. Parse, then count exactly.
@@ -77,7 +79,7 @@ class JsonLoader:
         return value, stats
 
     def _is_crowded(self, text: bytes) -> bool:
-        """Whether a text holds too many values by its commas alone: between two values stands one."""
+        """Whether the commas of a text alone show that it has too many values."""
         return _holds_more_commas(text, self._max_nodes) and self._crowded.match(text) is not None
 
 
@@ -92,7 +94,7 @@ def _parsed(text: bytes) -> Any:
 
 
 def _holds_more_commas(text: bytes, number: int) -> bool:
-    """Whether there are more than ``number``, looking no further than that takes."""
+    """Whether a text holds more than ``number`` commas, in strings or not. Stops counting once it does."""
     left = number
     for begin in range(0, len(text), _STEP):
         left -= text.count(b",", begin, begin + _STEP)
@@ -102,22 +104,23 @@ def _holds_more_commas(text: bytes, number: int) -> bool:
 
 
 def _without_escapes(text: bytes) -> bytes:
-    """JSON in which every quotation mark begins or ends a string."""
+    """A JSON text without its escaped quotation marks: each that is left begins or ends a string."""
     # Backslashes in pairs go first, since the second of a pair escapes nothing.
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
 def _colons(text: bytes, expected: int, query: str) -> int:
-    """Colons outside of strings. In valid JSON each belongs to a member: objects that lost some had a key twice."""
-    # As long as no character is given by its number, those of the query stand in the text. It mostly holds all others.
+    """The number of colons outside of strings, which is that of the members. A parsed value that has fewer members has
+    lost some to repeated keys."""
+    # Without \u escapes the colons of the query stand in the text as they are. Other strings mostly hold none.
     if text.count(b":") - query.count(":") == expected and b"\\u" not in text:
         return expected
-    # Cut at quotation marks, every other piece stands outside of strings.
+    # Split at quotation marks, every other piece lies outside of strings.
     return b"".join(_without_escapes(text).split(b'"')[::2]).count(b":")
 
 
 def json_stats(value: Any) -> JsonStats:
-    """Count without recursion."""
+    """The size of a parsed JSON value."""
     depth = nodes = members = 0
     generation = [value] if type(value) in (dict, list) else []
     while generation:

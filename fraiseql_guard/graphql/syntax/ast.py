@@ -1,6 +1,6 @@
-"""The tree of a document: what the measuring walk needs of it, and no more, so that a remembered document is small.
+"""The tree of a document. It holds no more than the measuring walk needs, so that a cached document is small.
 
-It is not changed once it is built. It is not frozen because that would double what a new document costs to parse.
+No node is changed once it is built. They are not frozen, because that would double the time to parse a document.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from fraiseql_guard.graphql.syntax.values import Value
 
 
 def as_text(arguments: Mapping[str, Value]) -> str:
-    """To compare them: 1 and true are equal to Python, not here. The order of keys means nothing, at any depth."""
+    """Arguments as text that is equal for equal arguments, whatever the order of their keys at any depth. Unlike values
+    in Python, the texts of 1 and true differ."""
     return repr(_in_order(arguments)) if arguments else ""
 
 
@@ -27,7 +28,7 @@ def _in_order(value: Value) -> Value:
 
 @dataclass(slots=True, eq=False)
 class SelectionNode:
-    """What stands between two braces. Compared by identity: each is one place of the document."""
+    """A selection set: what stands between two braces. Compared by identity, as one place of the document."""
 
     fields: tuple[FieldNode, ...]
     spreads: tuple[SpreadNode, ...]
@@ -36,7 +37,7 @@ class SelectionNode:
 
 @dataclass(slots=True, eq=False)
 class FieldNode:
-    """A field with its response ``key``."""
+    """A field with its response ``key``: its alias, else its name."""
 
     key: str
     name: str
@@ -48,7 +49,8 @@ class FieldNode:
 
     @property
     def asks(self) -> str:
-        """The arguments as text, to compare fields of one key. Most keys stand once, so it is made when asked for."""
+        """The arguments as text, to compare fields of one response key. Made at the first call, since most keys stand
+        once."""
         if self._asks is None:
             self._asks = as_text(self.arguments)
         return self._asks
@@ -64,7 +66,7 @@ class SpreadNode:
 
 @dataclass(slots=True, eq=False)
 class InlineFragmentNode:
-    """``... on Type {...}``, or without a type."""
+    """``... on Type {...}``; ``on`` is None without a type condition."""
 
     on: str | None
     removal: Removal
@@ -91,20 +93,21 @@ class OperationNode:
 
 @dataclass(slots=True, eq=False)
 class DocumentNode:
-    """An executable document. ``fragments`` are in an order in which each comes after all that it spreads."""
+    """An executable document. ``fragments`` are ordered so that each comes after those that it spreads; ``defaults``
+    holds every default that an operation declares for a variable, by the variable's name."""
 
     operations: tuple[OperationNode, ...]
     fragments: dict[str, FragmentNode]
     defaults: Mapping[str, tuple[Value, ...]]
     switches: tuple[str, ...]
-    """Variables that can take something out of the operation."""
+    """Names of the variables by which @skip or @include can remove a selection."""
     removes: bool
-    """Whether anything can be taken out at all."""
+    """Whether @skip or @include can remove anything, by a variable or always."""
 
 
 # --- what a schema tells about a document -----------------------------------------------------------------------------
 
 PossibleTypes = Mapping[str, frozenset[str]]
-"""The object types of each composite type; an object type's is itself."""
+"""The possible object types by the name of a composite type; for an object type only itself."""
 StaticTypes = Mapping[SelectionNode, str | None]
-"""The composite type of each selection; None where the schema does not know it."""
+"""The name of the composite type of each selection; None if the schema does not know it."""

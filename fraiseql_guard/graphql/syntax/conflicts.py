@@ -1,13 +1,14 @@
-"""Equal response keys that ask for different things, where one object would have to answer both.
+"""Finds equal response keys that ask one object for different fields or arguments.
 
-Fields below types that exclude each other never meet in one object, and neither does anything below them. With a
-schema that is the specification's rule (Field Selection Merging, 5.3.2): two different object types exclude each other.
-Without one, two types may be such unless one condition stands directly inside the other: then some object is both. What
-stands in a selection without a condition has that selection's type, which may differ from that of a selection it is
-merged with if their fields stand below different conditions.
+Two fields meet if some object may answer both. Fields on types that exclude each other never meet, and neither do their
+subfields. With a schema the specification's rule holds (Field Selection Merging, 5.3.2): two different object types
+exclude each other. Without one, any two types are taken to exclude each other, unless a condition on one stands
+directly inside a condition on the other: then some object has both types. A field below no type condition has the type
+of its selection. Merged selections have one type, unless the fields that they belong to stand below different
+conditions.
 
-The fields of a key are put into groups of which all members may meet, and what a group selects is compared as one
-selection. So the work grows with the document, and not with the pairs of its fields.
+The fields of a response key are divided into groups of which all members may meet, and the subfields of a group are
+compared as one selection. So the work grows with the document, and not with the pairs of its fields.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, VisitBudget,
 
 _VISITS_AT_LEAST: Final = 300
 _VISITS_PER_PLACE: Final = 4
-"""Fields compared, by the fields and fragments that a document holds. What people write takes one or two."""
+"""Most visits for each field and fragment of a document. Documents that people write take one or two."""
 
 _UNKNOWN: Final = "{"
-"""First character of the mark that stands for a selection's type without a schema: no name begins with it."""
+"""First character of the marks that stand for the types of selections without a schema. No name begins with it."""
 
 _TypeName = str | None
 _Group = list[tuple[FieldNode, _TypeName]]
 _Members = dict[str, _Group]
-"""Fields by response key, each with the type that the text gives its parent; None for one that is not known."""
+"""Fields by response key, each with the type that the text gives its parent; None if that is unknown."""
 _Nested = set[tuple[_TypeName, _TypeName]]
 """Pairs of types (outer, inner): a condition on the inner one stands directly inside the outer one."""
 
 
 class ContradictedError(Exception):
-    """Equal response keys ask for different things."""
+    """Equal response keys ask one object for different fields or arguments; ``path`` leads to the key."""
 
     def __init__(self, path: tuple[str, ...]) -> None:
         self.path = path
@@ -45,10 +46,11 @@ class ContradictedError(Exception):
 def check_conflicts(
     document: DocumentNode, selections: Sequence[SelectionNode], possible: PossibleTypes | None, types: StaticTypes
 ) -> None:
-    """Compare all fields of a document that execution merges.
+    """Raise ContradictedError if fields that execution merges differ, TooEntangledError if there are too many to
+    compare.
 
-    ``selections`` are all that it holds, ``types`` their types where a schema tells them (``possible``).
-    ContradictedError, or TooEntangledError if the selections merge in too many ways.
+    ``selections`` are all of the document. ``possible`` and ``types`` are the possible types of the schema and the
+    types of the selections; None and empty without a schema.
     """
     walk = _ConflictWalk(document, selections, possible, types)
     pending: list[tuple[_MergedPlace, tuple[str, ...]]] = [
@@ -66,8 +68,8 @@ def check_conflicts(
 
 @dataclass(frozen=True, slots=True)
 class _MergedPlace:
-    """Selections that are merged. ``apart``: their fields stand below different conditions, so that their types may
-    differ."""
+    """Selections that are merged. ``apart``: their types may differ, since the fields that they belong to stand below
+    different conditions."""
 
     selections: frozenset[SelectionNode]
     apart: bool = False
@@ -75,7 +77,8 @@ class _MergedPlace:
 
 @dataclass(slots=True, eq=False)
 class _ComparedPart:
-    """What one selection holds itself, inline fragments included, and what it spreads with the types around that."""
+    """The fields of one selection, inline fragments included, and the fragments that it spreads, each with the type
+    around it."""
 
     fields: _Members
     nested: _Nested
@@ -98,7 +101,8 @@ class _ConflictWalk:
         self._parts: dict[SelectionNode, _ComparedPart] = {}
 
     def below(self, merged: _MergedPlace, path: tuple[str, ...]) -> Iterator[tuple[str, _MergedPlace]]:
-        """What the keys of merged selections select, for each group of fields that may meet. ContradictedError."""
+        """Compare the fields of merged selections. Yield for each group of fields that may meet its response key and
+        its merged subselections. ContradictedError."""
         members, nested = self._collected(merged.selections)
         if not merged.apart:
             # The merged fields have one parent type, so that their marks must not tell them apart.
@@ -113,8 +117,8 @@ class _ConflictWalk:
                     yield key, _MergedPlace(distinct, merged.apart or self._may_differ(group))
 
     def _may_differ(self, group: _Group) -> bool:
-        """Whether the parents of these fields may be of different types although the fields are merged."""
-        # With a schema the static types say it, selection by selection.
+        """Whether the subselections of these merged fields may have different types."""
+        # With a schema the static types tell the type of each selection.
         return self._possible is None and len({owner for _, owner in group}) > 1
 
     def _collected(self, selections: Iterable[SelectionNode]) -> tuple[_Members, _Nested]:
@@ -160,7 +164,7 @@ class _ConflictWalk:
         return part
 
     def _own_type(self, selection: SelectionNode) -> _TypeName:
-        """The static type of a selection; without a schema a mark of its own, which is no name."""
+        """The static type of a selection; without a schema a mark that is unique to it."""
         return f"{_UNKNOWN}{id(selection)}" if self._possible is None else self._types.get(selection)
 
     def _named(self, name: str) -> _TypeName:
@@ -180,7 +184,7 @@ class _ConflictWalk:
 
 
 def _as_one(members: _Members, nested: _Nested) -> tuple[_Members, _Nested]:
-    """The same where all selections have one type: their marks become one."""
+    """The collected fields and pairs of merged selections that have one type: their marks become None."""
 
     def one(owner: _TypeName) -> _TypeName:
         return None if _is_unknown(owner) else owner
@@ -190,12 +194,12 @@ def _as_one(members: _Members, nested: _Nested) -> tuple[_Members, _Nested]:
 
 
 def _is_unknown(owner: _TypeName) -> bool:
-    """Whether this is the mark of a selection whose type no schema tells."""
+    """Whether a type is the mark of a selection without a schema."""
     return owner is not None and owner.startswith(_UNKNOWN)
 
 
 def _by_object(by_type: Mapping[_TypeName, _Group], possible: PossibleTypes) -> Iterable[_Group]:
-    """Those of each object type, with those of all types that are none."""
+    """One group for each object type: its fields, and those of all interfaces and unions."""
     groups: list[_Group] = []
     others: _Group = []
     for owner, fields in by_type.items():
@@ -208,9 +212,9 @@ def _by_object(by_type: Mapping[_TypeName, _Group], possible: PossibleTypes) -> 
 
 
 def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterable[_Group]:
-    """Those of each two types of which one stands directly inside the other; of each other type alone; and those
-    without a condition, because one object answers them all."""
-    # A condition inside its own type pairs nothing.
+    """Groups without a schema: one for each two types of which one stands directly inside the other, one for each other
+    type, and one for all fields without a condition, which one object answers."""
+    # A condition inside a condition on the same type makes no pair.
     pairs = [(outer, inner) for outer, inner in nested if outer != inner and outer in by_type and inner in by_type]
     paired = frozenset(chain.from_iterable(pairs))
     alone = [fields for owner, fields in by_type.items() if owner not in paired]

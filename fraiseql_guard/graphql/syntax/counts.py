@@ -15,7 +15,7 @@ from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 
 INTROSPECTION: Final = frozenset({"__schema", "__type"})
 META_FIELDS: Final = INTROSPECTION | {"__typename"}
-"""Fields that every type has; they cost nothing."""
+"""Fields that a schema has without defining them. They cost nothing."""
 _INTROSPECTION_LISTS: Final = frozenset(
     {"types", "fields", "args", "interfaces", "possibleTypes", "inputFields", "enumValues", "directives"}
 )
@@ -23,18 +23,19 @@ _INTROSPECTION_LISTS: Final = frozenset(
 _EDGES: Final = "edges"
 _NODE: Final = "node"
 SDL_FIELD: Final = "_service"
-"""Where Apollo Federation has the text of the schema."""
+"""The root field by which Apollo Federation returns the text of the schema."""
 
 Trail = tuple[str, "Trail"] | None
-"""The keys of a path, outermost first, as pairs that share their ends."""
+"""The response keys of a path, outermost first, as a linked list of which paths share the ends."""
 
 
 @dataclass(slots=True)
 class SelectionCounts:
-    """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth.
+    """Counts of a selection, fragments included. ``introspection`` is the list depth of an introspection, -1 without
+    one.
 
-    ``node_depth`` is that of fields called node alone. Not frozen: those of a field are those of what it selects, and
-    a bit more.
+    ``depth`` leaves out fields called ``node``, of which ``node_depth`` is the depth, until it is known whether they
+    stand below ``edges``. Not frozen: the counts of a selection become those of the field around it.
     """
 
     depth: int = 0
@@ -43,11 +44,11 @@ class SelectionCounts:
     deepest_node: Trail = None
     aliases: int = 0
     meta_aliases: int = 0  # inside an introspection
-    lists: int = 0  # list depth, should this stand inside an introspection
+    lists: int = 0  # the list depth that the selection has if it stands inside an introspection
     introspection: int = -1
 
     def add(self, part: SelectionCounts) -> None:
-        """What stands side by side."""
+        """Add the counts of another part of the same selection."""
         if part.depth > self.depth:
             self.depth, self.deepest = part.depth, part.deepest
         if part.node_depth > self.node_depth:
@@ -62,8 +63,8 @@ class SelectionCounts:
             self.introspection = part.introspection
 
     def below(self, *, edges: bool) -> None:
-        """Let the fields called node count as any, or below ``edges`` as no level of their own."""
-        # edges is a bool that counts as 0 or 1.
+        """Merge ``node_depth`` into ``depth``: below ``edges`` one level less, since ``node`` is no level there."""
+        # The bool edges counts as 0 or 1.
         if self.node_depth - edges > self.depth:
             self.depth, self.deepest = self.node_depth - edges, self.deepest_node
         self.node_depth = 0
@@ -71,12 +72,13 @@ class SelectionCounts:
 
 @dataclass(frozen=True, slots=True)
 class SelectionCounter:
-    """Counts a document. ``edges_node_one_level``: node below edges is no level of its own."""
+    """Counts documents. ``edges_node_one_level``: ``edges`` and ``node`` in it count as one level of depth."""
 
     edges_node_one_level: bool = True
 
     def counts_of(self, document: DocumentNode, positions: Positions) -> list[SelectionCounts]:
-        """One for each operation, then one for each fragment. Without ``positions`` nothing is taken out."""
+        """The counts of each operation, then those of each fragment. With ``positions`` None, @skip and @include remove
+        nothing."""
         fragments: dict[str, SelectionCounts] = {}
         # Each fragment comes after those that it spreads, so that their numbers are known here.
         for name, fragment in document.fragments.items():
@@ -133,16 +135,15 @@ class SelectionCounter:
             )
         if inside.node_depth:
             inside.below(edges=field.name == _EDGES and self.edges_node_one_level)
-        # Whether node is a level of its own is known where the field around it is.
+        # Whether node is a level is decided by the field around it; until then its depth is kept apart.
         trail = field.key, inside.deepest
         if field.name == _NODE:
-            # Kept apart from other fields until then.
             inside.node_depth, inside.deepest_node = inside.depth + 1, trail
             inside.depth, inside.deepest = 0, None
         else:
             inside.depth, inside.deepest = inside.depth + 1, trail
         inside.aliases = min(inside.aliases + field.aliased, MAX_COUNT)
-        # Each nested list multiplies what an introspection returns, so its depth is what is limited.
+        # Each nested list multiplies the size of an introspection, so list depth is limited there.
         inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
         if field.name == SDL_FIELD:  # it gives away the schema, as an introspection does
             inside.introspection = max(inside.introspection, 0)
@@ -150,7 +151,7 @@ class SelectionCounter:
 
 
 def unfold(trail: Trail) -> tuple[str, ...]:
-    """The keys of a trail."""
+    """The keys of a trail, outermost first."""
     keys: list[str] = []
     while trail is not None:
         key, trail = trail
@@ -159,13 +160,13 @@ def unfold(trail: Trail) -> tuple[str, ...]:
 
 
 Occurrences = Sequence[tuple[FieldNode, int]]
-"""Fields, and how often each stands in one place."""
+"""Fields, each with how often it stands in a selection once fragments are spread."""
 
 
 def root_occurrences(document: DocumentNode, positions: Positions) -> list[Occurrences]:
-    """For each operation the fields at its root, through fragments.
+    """The root fields of each operation, those in fragments included.
 
-    Hosts exist that run a root field as often as it stands there, so a fragment counts once for each spread.
+    A fragment counts once for each spread: some hosts run a root field as often as it stands there.
     """
     return [list(_occurrences(document, operation.selection, positions)) for operation in document.operations]
 
@@ -175,8 +176,8 @@ def _occurrences(
 ) -> Iterator[tuple[FieldNode, int]]:
     times: dict[str, int] = {}
     yield from _level(selection, 1, times, positions)
-    for name in reversed(document.fragments):  # the callers of a fragment come before it
-        # By now all its callers have added their spreads.
+    for name in reversed(document.fragments):  # reversed, so that those that spread a fragment come before it
+        # By now all spreads of this fragment have been counted.
         if name in times:
             yield from _level(document.fragments[name].selection, times[name], times, positions)
 

@@ -1,4 +1,4 @@
-"""From a text that passed the scan to a document that does not contradict itself."""
+"""Parses a text that passed the scan into a document that does not contradict itself."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from fraiseql_guard.graphql.syntax.values import Value
 def read_document(
     text: str, tokens: list[str] | None = None, *, max_operations: int, max_fragments: int, nested_switches: bool = True
 ) -> DocumentNode | Denial:
-    """Parse a text that passed the scan, which may have its ``tokens``. The Denial names a place and never the text.
+    """Parse a text that passed the scan; the Denial says why it is refused, without repeating the text.
 
-    Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
+    ``tokens`` are those that the scan has read; None if there was none. ``nested_switches``: the host obeys @skip and
+    @include everywhere; else only at the root of an operation.
     """
     try:
         parsed = parse(text, tokens, nested_switches=nested_switches)
     except UnexpectedError as error:
         return syntax_error(text, error.offset)
-    except RecursionError:  # the scan forbids it; a caller deep in its own stack might still see it
+    except RecursionError:  # the scan bounds the nesting, but the caller may stand deep in its own stack
         return Denial(signals.QUERY_TOO_DEEP)
     # Fragments alone can be parsed, but nothing can be run.
     if not parsed.operations:
@@ -43,7 +44,7 @@ def _build(parsed: Parsed) -> DocumentNode | Denial:
     fragments = {fragment.name: fragment for fragment, _ in parsed.fragments}
     if not _are_distinct([operation.name for operation in operations]):
         return contradiction("Two operations share a name, or one of several has none.")
-    # The dict has lost one of two.
+    # The dict keeps one of two fragments with one name.
     if len(fragments) < len(parsed.fragments):
         return contradiction("Two fragments share a name.")
     try:
@@ -51,7 +52,7 @@ def _build(parsed: Parsed) -> DocumentNode | Denial:
     except OrderError as error:
         return contradiction(str(error))
     defaults = _defaults(parsed.declared)
-    # Where there are several operations, one may undo the @skip of another with its own default.
+    # No switches with several operations: one may undo the @skip of another with its own default.
     # Sorted, since the positions of switches are the key of a document's variants.
     switches = sorted(parsed.conditions & defaults.keys()) if len(operations) == 1 else []
     return DocumentNode(
@@ -64,7 +65,7 @@ def _build(parsed: Parsed) -> DocumentNode | Denial:
 
 
 def _are_distinct(names: Sequence[str | None]) -> bool:
-    """Whether each operation of a document can be named. One that stands alone needs no name."""
+    """Whether a request can select each operation by its name. A single operation needs no name."""
     return len(names) == 1 or (len(set(names)) == len(names) and None not in names)
 
 
@@ -75,7 +76,7 @@ def _fragments_in_order(parsed: Parsed) -> list[str]:
 
 
 def _defaults(declared: Iterable[Mapping[str, Value]]) -> dict[str, tuple[Value, ...]]:
-    """Every default that an operation declares for a variable."""
+    """All defaults that operations declare for each variable, by its name; ABSENT where an operation declares none."""
     found: dict[str, tuple[Value, ...]] = {}
     for variables in declared:
         for name, default in variables.items():
@@ -88,9 +89,10 @@ class OrderError(Exception):
 
 
 def in_order(inside: Mapping[str, Iterable[str]], spread: Iterable[str]) -> list[str]:
-    """The names of the fragments, each after all that it spreads. ``spread`` are the names that operations spread.
+    """The names of the fragments, ordered so that each comes after those that it spreads. OrderError.
 
-    Depth first without recursion; a fragment met again while it is open spreads itself. OrderError.
+    ``inside`` has the spreads of each fragment, ``spread`` those of the operations. A depth-first search without
+    recursion: a fragment that is met again while it is open spreads itself.
     """
     # A missing fragment is found here, so that the walk below needs no test.
     if not all(inside.keys() >= set(names) for names in (spread, *inside.values())):

@@ -1,8 +1,7 @@
-"""Selections that execution merges: their fields by response key.
+"""Merges selections as execution does: into their fields by response key.
 
-Most of the time nothing is taken out by @skip, @include or a type. Then a fragment is looked through once, however many
-selections spread it, and selections that are merged again in the same way are not merged again. What is left of the
-work is bounded by a budget.
+Mostly @skip, @include and type conditions remove nothing. Then each fragment is read once, however many selections
+spread it, and the result of a merge is cached by the selections that went into it. A budget bounds all other work.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, FragmentN
 from fraiseql_guard.graphql.syntax.skip_include import Positions, removed
 
 MAX_VISITS: Final = 20_000
-"""Fields and fragments looked at in one walk: many fragments on an interface of many types could take any time."""
+"""Most fields and fragments visited in one walk: fragments on an interface with many types could take any time."""
 _COMBINED_AT_LEAST: Final = 300
 _COMBINED_PER_PLACE: Final = 2
-"""Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in
-ever new ways. What people write combines each with few others: less than one key a field."""
+"""Most keys visited to combine selections, for each field and fragment of the document. A hostile document combines
+selections in ever new ways; documents that people write take less than one key a field."""
 
 Collected = dict[str, list[tuple[FieldNode, str | None]]]
 """Fields by response key, each with the innermost type that it is conditional on."""
 Children = dict[str, tuple[SelectionNode, ...]]
-"""What the fields of a response key select; no key without any."""
+"""The subselections of the fields by response key; without keys that have none."""
 
 
 class TooEntangledError(Exception):
@@ -34,12 +33,12 @@ class TooEntangledError(Exception):
 
 @dataclass(slots=True)
 class VisitBudget:
-    """Visits that are left to one walk."""
+    """Counts down the visits that a walk has left."""
 
     left: int = MAX_VISITS
 
     def spend(self, visits: int) -> None:
-        """TooEntangledError if there is nothing left."""
+        """Take visits from the budget; TooEntangledError if they exceed what is left."""
         self.left -= visits
         if self.left < 0:
             raise TooEntangledError
@@ -47,9 +46,10 @@ class VisitBudget:
 
 @dataclass(slots=True, eq=False)
 class MergedSelection:
-    """Fields by response key, what these select, and the types that some of them are conditional on.
+    """The fields of merged selections, their subselections, and the type conditions that some of the fields stand
+    below.
 
-    It is never changed. It is not frozen because a hostile document makes many.
+    It is never changed, but not frozen, because a hostile document makes many.
     """
 
     fields: Collected
@@ -59,7 +59,7 @@ class MergedSelection:
 
 @dataclass(slots=True, eq=False)
 class _MergedPart:
-    """What one selection holds itself, inline fragments included, and the fragments that it spreads itself."""
+    """The fields of one selection, inline fragments included, and the names of the fragments that it spreads."""
 
     fields: Collected
     children: Children
@@ -68,10 +68,7 @@ class _MergedPart:
 
 
 class SelectionMerger:
-    """Merges the selections of one document. Remembers what it was asked for.
-
-    ``selections`` are all that the document holds.
-    """
+    """Merges the selections of one document, and caches the results. ``selections`` are all of the document."""
 
     __slots__ = ("_combined", "_fragments", "_merged", "_of_fragments", "_parts", "selections")
 
@@ -86,14 +83,14 @@ class SelectionMerger:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether anything in the document depends on a type."""
+        """Whether the document has fragments or inline fragments."""
         return bool(self._fragments) or any(each.inlines for each in self.selections)
 
     def merged(
         self, selections: tuple[SelectionNode, ...], distinct: frozenset[SelectionNode], budget: VisitBudget
     ) -> MergedSelection:
-        """The fields of these selections (in this order; ``distinct`` are the same) as execution merges them, each
-        fragment once. TooEntangledError."""
+        """Merge selections as execution does, each fragment once. ``distinct`` is the set of the ``selections``, which
+        are in the order of the text. TooEntangledError."""
         found = self._merged.get(distinct)
         if found is None:
             found = self._merged[distinct] = self._merge(selections, budget)
@@ -102,9 +99,9 @@ class SelectionMerger:
 
     def _merge(self, selections: tuple[SelectionNode, ...], budget: VisitBudget) -> MergedSelection:
         parts = self._reached_by(selections)
-        # A part without fields only spreads; one is kept, so that there is a result for no fields at all.
+        # Drop parts without fields, which only spread fragments, but keep one if there is no other.
         filled = sorted([part for part in parts if part.fields] or parts[:1], key=_size, reverse=True)
-        # The largest is copied as it is; what has to be looked at are the keys of the others.
+        # The largest part is copied as a whole; only the keys of the others are visited.
         visits = len(parts) + sum([len(part.fields) for part in filled[1:]])
         # One selection is merged once; combinations of several have a budget of their own.
         if len(selections) == 1:
@@ -118,7 +115,7 @@ class SelectionMerger:
         return MergedSelection(fields, children, conditions)
 
     def _reached_by(self, selections: tuple[SelectionNode, ...]) -> list[_MergedPart]:
-        """The selections themselves, and each fragment that they reach once."""
+        """The parts of the selections, and of each fragment that they reach, once."""
         parts = [self._part(selection) for selection in selections]
         reached: set[str] = set()
         for part in parts:  # it grows: fragments are appended where they are first spread
@@ -147,7 +144,7 @@ def _size(part: _MergedPart) -> int:
 
 
 def _united(parts: list[_MergedPart]) -> tuple[Collected, Children]:
-    """The fields of all parts by response key, and what these select. The parts stay as they are."""
+    """The fields of all parts by response key, and their subselections. The parts are not changed."""
     fields, children = parts[0].fields.copy(), parts[0].children.copy()
     for part in parts[1:]:
         for key, members in part.fields.items():
@@ -181,13 +178,13 @@ def _look_through(selection: SelectionNode, on: str | None) -> _MergedPart:
 
 
 def children_of(fields: Collected) -> Children:
-    """What collected fields select."""
+    """The subselections of collected fields."""
     below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
     return {key: selections for key, selections in below.items() if selections}
 
 
 def alike(fields: Sequence[tuple[FieldNode, object]]) -> bool:
-    """Whether fields of one response key all ask for the same, as they mostly do."""
+    """Whether all fields of one response key have the same name and arguments, as they mostly do."""
     first, _ = fields[0]
     name, asks = first.name, first.asks
     # asks is made only for fields with arguments: most have none.
@@ -204,10 +201,8 @@ def _selections(document: DocumentNode) -> list[SelectionNode]:
 
 
 def root_selections(document: DocumentNode, selections: Iterable[SelectionNode]) -> list[SelectionNode]:
-    """Where a walk over all that is written begins: each operation, and each fragment that nothing spreads.
-
-    ``selections`` are all that the document holds.
-    """
+    """The selections from which a walk reaches the whole document: those of operations and of fragments that nothing
+    spreads. ``selections`` are all of the document."""
     spread = {item.name for selection in selections for item in selection.spreads}
     roots = [operation.selection for operation in document.operations]
     roots += [fragment.selection for name, fragment in document.fragments.items() if name not in spread]
@@ -215,7 +210,7 @@ def root_selections(document: DocumentNode, selections: Iterable[SelectionNode])
 
 
 def anything(_: str | None) -> bool:
-    """Every type condition holds: what to assume without a schema."""
+    """True for every type condition, as is assumed without a schema."""
     return True
 
 
@@ -232,7 +227,7 @@ def collect(
     pending: list[tuple[SelectionNode, str | None]] = [*zip(reversed(selections), repeat(None))]
     while pending:
         selection, on = pending.pop()
-        # Paid before the work, so that no step exceeds what is left by more than one selection.
+        # Spend before the work, so that a step exceeds the budget by one selection at most.
         budget.spend(1 + len(selection.fields) + len(selection.inlines) + len(selection.spreads))
         _add_fields(found, selection, on, positions)
         pending += [
@@ -250,7 +245,7 @@ def collect(
 
 
 def _add_fields(found: Collected, selection: SelectionNode, on: str | None, positions: Positions) -> None:
-    """The fields that stand in a selection itself, if nothing takes them out."""
+    """Add the fields directly in a selection, except those that @skip or @include removes."""
     for field in selection.fields:
         if field.removal and removed(field.removal, positions):
             continue

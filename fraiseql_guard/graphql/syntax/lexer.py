@@ -1,8 +1,8 @@
-"""From the text of a document to its tokens.
+"""Splits the text of a document into its tokens.
 
-One anchored regular expression. Every repetition is possessive, so no input makes it go back, and the first text that
-is no token ends it: the work is linear in the length of the text, whatever the text. (To search for tokens would go on
-from every quote of ``\"\"\"\"\"\"...`` and be quadratic; so what is searched was matched before.)
+One anchored regular expression matches them. Its repetitions are possessive, so it never backtracks, and it ends at the
+first text that is no token: the work is linear in the length of any text. (A search would start again at every quote of
+``\"\"\"\"\"\"...`` and be quadratic; so only text that was matched before is searched.)
 
 Escapes are checked here as well: the lexer of graphql-core 3.2.7 reads beyond the end of ``{a(x:"\\u")}``.
 
@@ -35,14 +35,14 @@ _BLANK: Final = re.compile(_IGNORED, re.VERBOSE)
 END: Final = ""
 """Stands after the last token."""
 FAULT: Final = "\ud800"
-"""Stands where the text goes on with something that is no token."""
+"""Stands in place of text that is no token."""
 _KINDS: Final[Mapping[str, str]] = (
     dict.fromkeys("{([", "open") | dict.fromkeys("})]", "close") | dict.fromkeys(".!$&:=|", "punctuator") | {"@": "at"}
 )
 
 
 def chunks(text: str) -> Iterator[list[str]]:
-    """The tokens of a text, some hundred at a time. The last one is END or FAULT, and nothing else is."""
+    """The tokens of a text, at most 256 at a time. The last token is END or FAULT, and no other is."""
     # A chunk is matched as a whole, then cut into its tokens: so the regular expression never searches.
     begin = _end(_BLANK, text, 0)
     full = True
@@ -61,7 +61,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def count_tokens(text: str, most: int) -> int:
-    """How many tokens a text begins with; no more than ``most`` are counted."""
+    """The number of tokens before the end of the text or the first fault; at most ``most`` are counted."""
     # Full chunks are counted without cutting them into tokens.
     begin, counted = _end(_BLANK, text, 0), 0
     while counted < most and (full := _FULL_CHUNK.match(text, begin)):
@@ -70,7 +70,8 @@ def count_tokens(text: str, most: int) -> int:
 
 
 def offset_of(text: str, number: int) -> int:
-    """Where the token of that number (from 0) begins, or what stands in its place if there are not so many."""
+    """The offset of the token with that number (from 0). With fewer tokens, that of the end of the text or the
+    fault."""
     begin = _end(_BLANK, text, 0)
     while True:
         end = _end(_CHUNK, text, begin)
@@ -85,14 +86,15 @@ def offset_of(text: str, number: int) -> int:
 
 
 def _end(pattern: re.Pattern[str], text: str, begin: int) -> int:
-    """Where a pattern ends that matches anywhere, if only nothing."""
+    """The end of the match at ``begin``, for a pattern that matches everywhere (at least an empty text)."""
     found = pattern.match(text, begin)
     return found.end() if found else begin
 
 
 def kind_of(token: str) -> str:
-    """What a token is."""
-    if token.isidentifier():  # of all tokens, only names are what Python takes for one
+    """The kind of a token: ``name``, ``number``, ``string``, ``block string``, ``open``, ``close``, ``at`` or
+    ``punctuator``."""
+    if token.isidentifier():  # to Python only names are identifiers, of all tokens
         return "name"
     if token.startswith('"'):
         return "block string" if token.startswith('"""') else "string"
@@ -118,7 +120,7 @@ def string_value(token: str) -> str:
     if "\\" not in token:
         return token[1:-1]
     if "\\u{" in token:
-        return _ESCAPE.sub(_meant, token[1:-1])
+        return _ESCAPE.sub(_character, token[1:-1])
     # strict=False takes tabs and other control characters, which GraphQL allows in a string.
     value = str(json.loads(token, strict=False))  # without braces the escapes are those of JSON
     value.encode()  # half a pair stands for no character
@@ -142,7 +144,7 @@ def _indent_of(line: str) -> int:
     return len(line) - len(line.lstrip(_BLANKS))
 
 
-def _meant(escape: re.Match[str]) -> str:
+def _character(escape: re.Match[str]) -> str:
     point, high, low, unit, letter = escape.groups()
     if letter is not None:
         if letter not in _MEANT:

@@ -1,8 +1,8 @@
-"""The parser of executable documents: from the tokens of the scan to the tree that is measured, in one pass.
+"""Parses executable documents: from the tokens of the scan to the tree that is measured, in one pass.
 
-A parser for every purpose (graphql-core's) costs five times as much, and what has to be refused must be cheap to
-refuse. This one reads the same grammar (GraphQL specification, September 2025, section 2; tests compare it with
-graphql-core on random documents) and accepts nothing else. Recursion is bounded by the scan that comes before.
+graphql-core's parser costs five times as much, and a hostile document must be cheap to refuse. This one reads the same
+grammar (GraphQL specification, September 2025, section 2; tests compare it with graphql-core on random documents) and
+accepts nothing else. Recursion is bounded by the scan that comes before.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ class UnexpectedError(Exception):
 
 @dataclass(slots=True)
 class Parsed:
-    """The definitions of a document in their order, with the fragments that each spreads anywhere inside.
+    """The definitions of a document in their order, each with the names of the fragments that it spreads at any depth.
 
-    ``declared`` holds the variables of each operation with their defaults; ``conditions`` the variables that @skip and
-    @include look at, and ``removes`` whether one of these needs none. ``contradiction`` is the first that was found.
+    ``declared`` holds the variables of each operation with their defaults, ``conditions`` the variables in @skip and
+    @include. ``removes``: one of these always removes its selection, whatever the variables. ``contradiction`` says how
+    the document first contradicts itself; None if it does not.
     """
 
     operations: list[tuple[OperationNode, tuple[str, ...]]] = field(default_factory=list)
@@ -70,12 +71,12 @@ class Parsed:
 
 
 def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool = True) -> Parsed:
-    """Parse a text that passed the scan, which may have its ``tokens``; UnexpectedError where it is no executable
-    document.
+    """Parse a text that passed the scan; UnexpectedError where it is no executable document.
 
-    Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
+    ``tokens`` are those that the scan has read; None if there was none. ``nested_switches``: the host obeys @skip and
+    @include everywhere; else only at the root of an operation.
     """
-    # The scan stopped before the end, so that its tokens are not all.
+    # The scan has not read all tokens if it stopped before the end.
     if not tokens or tokens[-1] != END:
         tokens = tokens_of(text)
     remaining = iter(tokens)
@@ -89,12 +90,12 @@ def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool =
 
 
 class _MisplacedError(Exception):
-    """The token that was taken last can not stand there."""
+    """The current token may not stand where it does."""
 
 
 class _Parser:
-    """One token ahead. Tokens tell by themselves what they are: of all of them only names are identifiers, and a
-    string keeps its quotes."""
+    """A recursive descent parser that looks one token ahead, at ``_text``. A token tells its kind: only names are
+    identifiers, and a string keeps its quotes."""
 
     __slots__ = ("_names", "_nested_switches", "_next", "_text", "parsed")
 
@@ -126,7 +127,7 @@ class _Parser:
     # --- definitions --------------------------------------------------------------------------------------------------
 
     def document(self) -> None:
-        """Definition+"""
+        """Parse one or more definitions, up to the end."""
         self._definition()
         while self._text != END:
             self._definition()
@@ -212,7 +213,7 @@ class _Parser:
         fields: list[FieldNode] = []
         spreads: list[SpreadNode] = []
         inlines: list[InlineFragmentNode] = []
-        # Where the host ignores @skip below the root, so does the measuring: nothing is taken out.
+        # Where the host ignores @skip below the root, the measuring ignores it as well.
         switched = at_root or self._nested_switches
         while True:
             if self._text.isidentifier():
@@ -245,7 +246,9 @@ class _Parser:
         removal = self._directives() if self._text == "@" else ()
         # at_root stays false: the flag belongs to an operation's own selection.
         selection = self._selection() if self._text == "{" else None
-        if name == "__typename" and (selection or arguments):  # validation takes it for a leaf, and we for free
+        if name == "__typename" and (
+            selection or arguments
+        ):  # validation refuses both, and they would be measured as free
             self._contradicted("__typename has neither arguments nor a selection.")
         return FieldNode(key, name, aliased, arguments, removal if switched else (), selection)
 
@@ -280,10 +283,8 @@ class _Parser:
         found[name] = self._value(const)
 
     def _directives(self, *, const: bool = False) -> Removal:
-        """What @skip and @include among the directives of one place take out.
-
-        Only what is certain: nothing if one of the two is repeated.
-        """
+        """Parse the directives of one place; the removal by @skip and @include among them. It is empty if one of these
+        is repeated, since it is uncertain then."""
         found: dict[str, tuple[str | None, bool]] = {}
         alike: dict[tuple[str, str], int] = {}
         certain = True
@@ -299,15 +300,17 @@ class _Parser:
             certain = certain and name not in found
             if (removed_by := _removed_by(arguments.get("if"), removing)) is not None:
                 found[name] = removed_by
-        return self._noted(tuple(found.values())) if found and certain else ()
+        return self._note_removal(tuple(found.values())) if found and certain else ()
 
-    def _noted(self, removal: Removal) -> Removal:
+    def _note_removal(self, removal: Removal) -> Removal:
         self.parsed.conditions.update([name for name, _ in removal if name is not None])
         self.parsed.removes |= _ALWAYS in removal
         return removal
 
     def _check_repetition(self, name: str, arguments: Mapping[str, Value], alike: dict[tuple[str, str], int]) -> None:
-        """Count a directive that may not be alone in its place among those that are ``alike``."""
+        """Note a contradiction if a directive stands too often in one place. ``alike`` counts those with equal
+        arguments.
+        """
         this = name, as_text(arguments)
         alike[this] = times = alike.get(this, 0) + 1
         # The specification does not allow @skip and @include to be repeated.
@@ -355,7 +358,8 @@ class _Parser:
 
 
 def _removed_by(condition: Value, removing: bool) -> tuple[str | None, bool] | None:
-    """What the ``if`` of @skip or @include takes out: by a variable, always, or (None) never."""
+    """The removal by the ``if`` of @skip or @include: a variable with the value that removes, or (None, True) for
+    always; None for never."""
     if type(condition) is VariableNode:
         return condition.name, removing
     return _ALWAYS if condition is removing else None

@@ -1,4 +1,4 @@
-"""Scans the tokens of a document and counts what they make certain, before any parser sees it."""
+"""Scans the tokens of a document before it is parsed, and takes the counts that tokens alone make certain."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fraiseql_guard.graphql.syntax.prescan_counters import UNBOUNDED, PrescanBou
 
 @dataclass(frozen=True, slots=True)
 class Prescan:
-    """What was counted.
+    """The counts of a scan.
 
-    ``fault`` is the number of the token that is none or that closes what is not open. ``read`` are the tokens as far as
-    the scan went; with END as the last one they are all.
+    ``fault`` is the number (from 0) of the first token that makes the text no GraphQL; None if the scan found none.
+    ``read`` are the tokens that were scanned; they are all if the last is END.
     """
 
     tokens: int
@@ -29,10 +29,10 @@ class Prescan:
 
 
 class _BracketScan:
-    """Follows the brackets that are open, and tells the counters of those around selections.
+    """Follows the open brackets, and tells the counters of the braces around selections.
 
-    ``handlers`` are those of the punctuators that mean something where the scan stands: outside of values, or in them.
-    In parentheses, and in brackets outside of them, everything is a value or a type.
+    ``handlers`` are those of the punctuators that matter where the scan stands: outside of values, or in them.
+    Everything in parentheses or brackets is a value or a type.
     """
 
     __slots__ = (
@@ -55,15 +55,15 @@ class _BracketScan:
         self.literals = self.deepest_selection = self.deepest_literal = 0
 
     def open_selection(self, _: int) -> bool:
-        """A selection opens. Whether to stop."""
+        """Open a selection. Returns whether to stop."""
         self.expected.append("}")
         self.deepest_selection = max(self.deepest_selection, len(self.expected))
         return self.counters.open()
 
     def close_selection(self, number: int) -> bool:
-        """A selection closes. Whether to stop: at one that is not open, or that is empty.
+        """Close a selection. Returns whether to stop: it is not open, or is empty.
 
-        graphql-core 3.3 parses an empty selection, the specification does not know it.
+        The specification does not allow an empty selection, which graphql-core 3.3 parses.
         """
         if not self.expected or self.expected.pop() != "}" or self.read[number - 1] == "{":
             self.wrong = True
@@ -72,7 +72,7 @@ class _BracketScan:
         return False
 
     def open_literal(self, closing: str) -> bool:
-        """A value or a list of arguments opens, which ``closing`` will close. Whether to stop: never."""
+        """Open a value or a list of arguments, which ``closing`` will close. Returns whether to stop: never."""
         self.expected.append(closing)
         self.literals += 1
         self.deepest_literal = max(self.deepest_literal, self.literals)
@@ -80,7 +80,7 @@ class _BracketScan:
         return False
 
     def close_literal(self, bracket: str) -> bool:
-        """A bracket closes. Whether to stop: if something else is open."""
+        """Close a value or a list of arguments. Returns whether to stop: another bracket is open, or none."""
         if not self.expected or self.expected.pop() != bracket:
             self.wrong = True
             return True
@@ -113,13 +113,13 @@ _OUTSIDE: Final[_Handlers] = {
 def count(
     text: str, max_tokens: int, bounds: PrescanBounds = UNBOUNDED, *, edges_node_one_level: bool = True
 ) -> Prescan:
-    """Count what stands in a text, up to ``max_tokens`` tokens or until a count is out of bounds."""
+    """Scan a text up to ``max_tokens`` tokens, the first fault, or the first count that is out of ``bounds``."""
     counters = PrescanCounters(bounds, plain="@" not in text, edges_node_one_level=edges_node_one_level)
     brackets = _BracketScan(counters)
     read, handlers = brackets.read, brackets.handlers
     lexeme, number = END, 0
     # Every token of every document passes here, so that the loop calls as little as it can.
-    for number, lexeme in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
+    for number, lexeme in enumerate(islice(chain.from_iterable(_keep_chunks(text, read)), max_tokens)):
         if lexeme in handlers:
             if handlers[lexeme](brackets, number):
                 break
@@ -130,7 +130,7 @@ def count(
 
 
 def _result(brackets: _BracketScan, number: int, lexeme: str) -> Prescan:
-    """What was counted when the scan ended at the token ``lexeme`` of that number."""
+    """The counts of a scan that ended at the token ``lexeme``, which has this number (from 0)."""
     wrong = brackets.wrong or brackets.counters.stray
     if not wrong:
         brackets.counters.cut()
@@ -149,8 +149,8 @@ def _result(brackets: _BracketScan, number: int, lexeme: str) -> Prescan:
     )
 
 
-def _noted(text: str, read: list[str]) -> Iterator[list[str]]:
-    """The tokens in chunks, kept for the parser."""
+def _keep_chunks(text: str, read: list[str]) -> Iterator[list[str]]:
+    """The tokens of a text in chunks, which are added to ``read`` for the parser."""
     for chunk in chunks(text):
         read += chunk
         yield chunk

@@ -1,8 +1,8 @@
-"""Counts of a document as far as its tokens make them certain: what is refused before the parser has cost anything.
+"""Counts depth, aliases, root fields and repeated keys from tokens alone, to refuse a document before it is parsed.
 
-Parsing and analyzing cost many times as much as the scan. So the scan also counts what no parser is needed for: a name
-followed by a colon between two braces is an alias, names side by side are response keys, and so on. These are lower
-bounds: what fragments add, and what @skip may take out, is left to the analysis, which alone accepts a document.
+Parsing and analyzing cost many times as much as the scan. So the scan counts whatever needs no parser: a name followed
+by a colon between two braces is an alias, names side by side are response keys, and so on. The counts are lower bounds:
+what fragments add and what @skip may remove is left to the analysis, which alone accepts a document.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DEFINITIONS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PrescanBounds:
-    """Where counting stops: there is nothing to learn from more."""
+    """The counts at which the scan stops, since the document is refused at these in any case."""
 
     aliases: int
     root_fields: int
@@ -37,9 +37,9 @@ _OUTSIDE: Final = PrescanBlock(PrescanLevel(), 0, None, certain=False, counts=Fa
 
 
 class PrescanCounters:
-    """Counts by the tokens outside of parentheses. No count is more than what the analysis of the document finds.
+    """Counts by the tokens outside of parentheses. No count exceeds that of the analysis.
 
-    Methods answer whether the scan is to stop because a count is out of bounds.
+    Methods for a token return whether to stop the scan, because a count is out of bounds or no definition begins so.
     """
 
     __slots__ = (
@@ -72,28 +72,28 @@ class PrescanCounters:
         self._bounds = bounds
         self._edges_node_one_level = edges_node_one_level
         self._plain = plain  # there is no directive in the whole text
-        self._blocks: list[PrescanBlock] = []  # the open ones
-        self._block = _OUTSIDE  # the innermost
-        self._definition = ""  # its first word
-        self._last = ""  # the token before, if it says what a name is: ... on @ :
+        self._blocks: list[PrescanBlock] = []  # the open blocks, innermost last
+        self._block = _OUTSIDE  # the innermost open block
+        self._definition = ""  # first word of the current definition; empty between two
+        self._last = ""  # the token before, if it gives a name another meaning: ... on @ :
         self._key = self._field = self._on = ""
-        self._inline = self._conditional = False  # what is said of the next block
-        self._own, self._roots = AliasTotals(), 0  # of this definition
+        self._inline = self._conditional = False  # the next block is an inline fragment; a directive may remove it
+        self._own, self._roots = AliasTotals(), 0  # aliases and root fields of the current definition
         self.depth = self.aliases = self.root_fields = self.operations = self.fragments = 0
         self.repetitions = 1
         self._most_repeated: Trail = None
         self.foreign = False
-        """A type system definition stands here."""
+        """Whether the scan met a type system definition, which cannot be executed."""
         self.stray = False
-        """No definition begins like this."""
+        """Whether the scan met a word that begins no definition."""
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Of the key that is repeated most."""
+        """The path of the response key that is repeated most often."""
         return unfold(self._most_repeated)[::-1]
 
     def name(self, text: str) -> bool:
-        """A name: a response key, unless the token before says otherwise. Whether to stop."""
+        """Count a name: a response key, unless the token before gives it another meaning."""
         block = self._block
         # One test for the usual case: a field's name is preceded by nothing that gives it another meaning.
         if self._last or block is _OUTSIDE:
@@ -118,7 +118,7 @@ class PrescanCounters:
         return self.repetitions >= self._bounds.repetitions
 
     def _named(self, text: str) -> bool:
-        """A name that is no field's."""
+        """Handle a name that the token before, or the place outside of braces, gives another meaning."""
         last, self._last = self._last, ""
         if self._block is _OUTSIDE:
             # Only the first word outside of braces begins a definition; its name and its types say nothing here.
@@ -136,11 +136,13 @@ class PrescanCounters:
         return False
 
     def _aliased(self, name: str) -> bool:
-        """The field behind an alias: only what asks for one again counts, with the first of its aliases."""
+        """Count the alias of the field ``name``. A single alias of a field only renames it: from the second on all
+        count.
+        """
         self._field = name
         level = self._block.level
         key = level.keys.get(self._key)
-        if key is None or key[0] > 1 or name == self._key:  # it is no alias of a field, or the same once more
+        if key is None or key[0] > 1 or name == self._key:  # no alias of a field, or a repeated one
             return False
         if level.aliased is None:
             level.aliased = {}
@@ -152,28 +154,28 @@ class PrescanCounters:
         return self._own.aliases >= self._bounds.aliases
 
     def colon(self) -> bool:
-        """The name before was an alias. Whether to stop."""
+        """Note that the name before was an alias."""
         self._last = ":"
         return False
 
     def spread(self) -> bool:
-        """A fragment's name, or the block of an inline fragment comes."""
+        """Note that a fragment's name or an inline fragment follows."""
         self._last = "..."
         self._on = ""
         self._inline, self._conditional = True, False
         return False
 
     def directive(self) -> bool:
-        """It may take out the field before, or the block to come."""
+        """Note a directive, which may remove the field before it or the block after it."""
         self._last = "@"
         self._conditional = True
-        # It may take out the root field just counted: what may be missing is not counted.
+        # It may remove the root field that was just counted, which is not certain any more.
         if self._block.depth == 1 and not self._inline:
             self._roots -= 1
         return False
 
     def open(self) -> bool:
-        """Whether to stop at a brace that opens."""
+        """Open a block."""
         self._last = ""
         stop = False
         outer = self._block
@@ -216,7 +218,7 @@ class PrescanCounters:
         )
 
     def close(self) -> None:
-        """A brace closes."""
+        """Close a block."""
         if self._blocks.pop().typed:
             self._own = self._own.close()
         self._block = self._blocks[-1] if self._blocks else _OUTSIDE
@@ -225,7 +227,8 @@ class PrescanCounters:
             self._end(self._roots)
 
     def cut(self) -> None:
-        """The scan ends here. A directive that takes out the last field may come next."""
+        """End the counts where the scan stops. The last field does not count: a directive may follow that removes
+        it."""
         self._end(self._roots - 1)
 
     def _end(self, roots: int) -> None:

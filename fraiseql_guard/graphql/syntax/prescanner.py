@@ -1,4 +1,4 @@
-"""Refuses what would be expensive to parse, by the counts of the scan and the limits of the settings."""
+"""Refuses documents that would be expensive to parse, by the counts of the scan and the limits of the settings."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from fraiseql_guard.graphql.syntax.prescan_counters import PrescanBounds, Presca
 
 _INTROSPECTION: Final = re.compile(r"__(?:schema|type)(?![_0-9A-Za-z])")
 _SMALL: Final = 400
-"""Tokens of a document that is cheap to measure."""
+"""Most tokens of a document that is cheap to measure."""
 _OWN_IN_INTROSPECTION: Final = (signals.TOO_MANY_ALIASES, signals.QUERY_TOO_DEEP)
 
 MAX_SELECTION_NESTING: Final = 100
 MAX_LITERAL_NESTING: Final = 40
-"""What a recursive parser stands whatever is configured: five frames a level, of the thousand that Python allows."""
+"""Deepest nesting that is parsed, whatever the settings say: five frames a level, of the thousand that Python
+allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class _PrescanLimit:
     path: Callable[[PrescanCounters], tuple[str, ...]] = lambda _: ()
 
     def is_gross(self, limit: int, actual: int) -> bool:
-        """Whether so much more than the limit is refused whatever else the document holds."""
+        """Whether the limit is exceeded so far that even a small document is refused unmeasured."""
         return actual >= _gross(limit) or not self.offends
 
 
@@ -55,9 +56,10 @@ _LIMITS: Final = (
 
 
 class Prescanner:
-    """Refuses what would be expensive to parse. The limits come from the settings.
+    """Refuses documents that would be expensive to parse. The limits come from the settings.
 
-    A document of at most ``small_tokens`` tokens that is not grossly over a limit is left to be measured in full.
+    A document of at most ``small_tokens`` tokens that is not grossly over a limit passes: the analysis refuses it, with
+    all its numbers.
     """
 
     __slots__ = (
@@ -94,21 +96,21 @@ class Prescanner:
             fragments=settings.max_fragments + 1,
             nesting=2 * self._nesting,
         )
-        # An introspection has aliases of its own.
+        # Aliases in an introspection have a limit of their own.
         self._bounds_of_introspection = replace(self._bounds, aliases=2 * self._bounds.aliases)
 
     @property
     def max_nesting(self) -> int:
-        """Levels of braces that are parsed at all."""
+        """Most levels of braces in a document that is parsed."""
         return self._nesting
 
     def check(self, text: str) -> Denial | None:
-        """The first lexical limit that ``text`` exceeds, or where it is no GraphQL."""
+        """The refusal of a text by :meth:`read`, or None."""
         found = self.read(text)
         return found if isinstance(found, Denial) else None
 
     def read(self, text: str) -> list[str] | Denial:
-        """The tokens of a text within the limits, with END behind them."""
+        """The tokens of a text within the limits, with END as the last; else its refusal."""
         # 1. The length, which costs nothing to ask.
         if len(text) > self._chars:
             return over(signals.QUERY_TOO_LONG, self._chars, len(text), offends=True)
@@ -120,7 +122,7 @@ class Prescanner:
         if scan.tokens > self._tokens:  # counted up to twice the limit, to know what is an offence
             tokens = count_tokens(text, 2 * self._tokens)
             return over(signals.QUERY_TOO_MANY_TOKENS, self._tokens, tokens, offends=True)
-        # 3. What a parser could not stand: its recursion follows these numbers.
+        # 3. The nesting, which the recursion of the parser follows.
         if scan.selection_nesting > self._nesting:
             return over(signals.QUERY_TOO_DEEP, self._nesting_limit, scan.selection_nesting, offends=True)
         if literal_nesting > self._literal_limit:
@@ -130,14 +132,14 @@ class Prescanner:
         # 4. Counts that need no parser.
         if denial := self._over_a_count(scan, introspects=introspects):
             return denial
-        # 5. Last, what makes it no document for execution: an offence above is not hidden by a fault.
+        # 5. Faults come last, so that they hide no offence.
         if scan.counters.foreign:
             return contradiction(FOREIGN)
         return scan.read if scan.fault is None else syntax_error(text, offset_of(text, scan.fault))
 
     def _over_a_count(self, scan: Prescan, *, introspects: bool) -> Denial | None:
-        """Why a document is refused for its counts. A small one that is not grossly over is left to the analysis, which
-        knows all numbers."""
+        """The refusal of a document for its counts, or None. A small document that is not grossly over a limit is left
+        to the analysis, which knows all numbers."""
         found = self._exceeded(scan.counters, introspects=introspects)
         small = scan.tokens <= self._small_tokens
         if not found or (small and not any(row.is_gross(limit, actual) for row, limit, actual in found)):
@@ -151,7 +153,8 @@ class Prescanner:
 
     @staticmethod
     def _actual(row: _PrescanLimit, counters: PrescanCounters, *, introspects: bool) -> int:
-        """What is certain: of the aliases and the depth, an introspection has its own."""
+        """The part of a count that certainly counts against this limit: aliases and depth of an introspection have
+        limits of their own."""
         actual = row.actual(counters)
         if not introspects or row.code not in _OWN_IN_INTROSPECTION:
             return actual
@@ -162,7 +165,7 @@ class Prescanner:
 def _denial_of(
     found: Sequence[tuple[_PrescanLimit, int, int]], counters: PrescanCounters, *, introspects: bool
 ) -> Denial:
-    """The refusal for the limits that are exceeded: the first is named, the worst one counts."""
+    """The refusal for the first of the exceeded limits; an offence if exceeding any of them is one."""
     denials = [over(row.code, limit, actual, offends=row.offends and not introspects) for row, limit, actual in found]
     path = ".".join(found[0][0].path(counters))
     offence = next((item.offence for item in denials if item.offence), None)

@@ -1,8 +1,8 @@
-"""How often one object is asked for the same: equal response keys, and aliases that ask for a field again.
+"""Counts how often a document asks one object for the same field: by equal response keys, and by aliases.
 
-All that is written counts, whatever @skip and @include take out: hosts validate all of it, and their work grows with
-the square of the repetitions. What stands below types of which an object can be only one is not added up. To keep these
-apart costs more than to add up everything, so only documents that would otherwise be over a limit are counted so.
+@skip and @include are ignored: hosts validate the whole document, and their work grows with the square of the
+repetitions. Fields on types that exclude each other are not added up. To keep them apart costs more than to add up all
+fields, so this is done only for documents that would otherwise be over a limit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fraiseql_guard.graphql.syntax.field_merging import (
 from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 
 Types = frozenset[str | None]
-"""Type conditions that hold together for some object, None among them: no condition."""
+"""Type conditions that can hold together for one object. None stands for no condition, which always holds."""
 _Place = frozenset[SelectionNode]
 _Path = tuple[str, ...]
 
@@ -41,14 +41,13 @@ class RepeatedKey:
     times: int = 0
     path: _Path = ()
     differs: bool = False
-    """Whether any equal keys ask for different things, should all types be one."""
+    """Whether any equal keys ask for different fields or arguments, type conditions ignored."""
 
 
 def most_repeated(document: DocumentNode, merging: SelectionMerger) -> RepeatedKey:
-    """Visit every selection once in each way in which it is merged.
+    """Find the response key that is repeated most often, visiting each set of merged selections once.
 
-    TooEntangledError; ContradictedError where no types need be compared: equal keys of one selection below one type
-    differ.
+    TooEntangledError; ContradictedError if equal keys of one selection differ below one type condition, or none.
     """
     pending: list[tuple[tuple[SelectionNode, ...], _Place, _Path]] = [
         ((root,), frozenset((root,)), ()) for root in root_selections(document, merging.selections)
@@ -70,12 +69,13 @@ def most_repeated(document: DocumentNode, merging: SelectionMerger) -> RepeatedK
 
 
 def _worse(worst: RepeatedKey, merged: MergedSelection, path: _Path, *, alone: bool) -> RepeatedKey:
-    """``worst``, or a key of this selection that is repeated more often. ``alone``: nothing was merged with it."""
+    """``worst``, or a key of this selection that is repeated more often. ``alone``: it is one selection, not several
+    merged ones."""
     for key, fields in merged.fields.items():
         if len(fields) == 1:
             continue
         if not alike(fields):
-            # Nothing but one condition around all of them: no type could keep these fields apart.
+            # All stand below one condition, or none: no type keeps these fields apart.
             if alone and len({on for _, on in fields}) == 1:
                 raise ContradictedError((*path, key))
             worst = replace(worst, differs=True)
@@ -89,10 +89,10 @@ def _worse(worst: RepeatedKey, merged: MergedSelection, path: _Path, *, alone: b
 
 @dataclass(frozen=True, slots=True)
 class RepetitionCounts:
-    """The response key that is repeated most often in one selection, and how many aliases ask for a field of one
-    selection again: of an operation, and of its introspection (``meta_aliases``).
+    """The response key that is repeated most often in one selection, and the number of aliases that ask again for a
+    field of one selection, outside of introspections and in them (``meta_aliases``).
 
-    ``mixed``: somewhere fields of different types stand side by side.
+    ``mixed``: some selection may have fields on different types.
     """
 
     times: int = 0
@@ -103,9 +103,9 @@ class RepetitionCounts:
 
 
 def count_repetitions(document: DocumentNode, merging: SelectionMerger, *, aliased: bool) -> RepetitionCounts:
-    """Everything added up, whatever its type. TooEntangledError.
+    """Count the repetitions with all fields added up, type conditions ignored. TooEntangledError.
 
-    A document in which nothing is ``aliased`` is not walked: only ``mixed`` is of use then.
+    A document without aliases (``aliased``) is not walked: of its result only ``mixed`` is meaningful.
     """
     if not aliased:
         return RepetitionCounts(mixed=merging.is_conditional)
@@ -113,14 +113,15 @@ def count_repetitions(document: DocumentNode, merging: SelectionMerger, *, alias
 
 
 def count_apart(document: DocumentNode, possible: PossibleTypes | None) -> RepetitionCounts:
-    """The same, but what is below different types counts for itself: by the schema's ``possible`` types, else any two
-    types are taken for different. TooEntangledError."""
+    """Count the repetitions with types kept apart that exclude each other: by the ``possible`` types of the schema, or
+    any two types without one (None). TooEntangledError."""
     return _RepetitionWalk(SelectionMerger(document), possible, apart=True).of(document)
 
 
 @dataclass(slots=True, eq=False)
 class _ObjectAliases:
-    """The aliases of a place for one kind of object, and the places below: inside an introspection or not."""
+    """The aliases of a place for one kind of object, and the places below it, each with whether it is an
+    introspection."""
 
     aliases: int
     meta_aliases: int
@@ -162,7 +163,7 @@ class _RepetitionWalk:
                 kinds.append(kind)
                 self._note_repeated(fields, path)
                 for key, below in children.items():
-                    # The response key's fields have one name wherever they can meet, so that the first tells it.
+                    # Fields of one response key that can meet have one name, which is that of the first.
                     kind.below.append((frozenset(below), fields[key][0][0].name in INTROSPECTION))
                     pending.append((below, (*path, key)))
 
@@ -172,7 +173,7 @@ class _RepetitionWalk:
                 self._worst = len(members), (*path, key)
 
     def _kinds(self, conditions: frozenset[str]) -> Iterable[Types | None]:
-        """Types that hold together; None: all that stands there."""
+        """The sets of type conditions to count apart; only None to count all fields together."""
         if len(conditions) < 2:
             return (None,)
         self._mixed = True
@@ -182,7 +183,7 @@ class _RepetitionWalk:
         return together(conditions, self._possible)
 
     def _of_types(self, merged: MergedSelection, types: Types | None) -> tuple[Collected, Children]:
-        """The fields that stand below these types, and what they select."""
+        """The fields below these type conditions (all for None), and their subselections."""
         if types is None:
             return merged.fields, merged.children
         fields = self._among(merged.fields, types)
@@ -194,7 +195,7 @@ class _RepetitionWalk:
         return {key: members for key, members in among.items() if members}
 
     def _totals(self) -> dict[_Place, tuple[int, int]]:
-        """The aliases of each place with all below it, for the kind of object that has most."""
+        """For each place the aliases and meta aliases in it and below it, of the kind of object that has most."""
         totals: dict[_Place, tuple[int, int]] = {}
         pending = list(self._places)
         while pending:
@@ -228,8 +229,9 @@ def _total(kinds: Iterable[_ObjectAliases], totals: Mapping[_Place, tuple[int, i
 
 
 def asked_again(fields: Mapping[str, list[tuple[FieldNode, str | None]]]) -> tuple[int, int]:
-    """The aliases by which a field of one selection is asked for more than once: of fields, and of introspections."""
-    keys: dict[str, tuple[int, int]] = {}  # by name: response keys, and those of them that are aliases
+    """The number of aliases of fields that one selection asks for more than once: outside of introspections, and of
+    introspections."""
+    keys: dict[str, tuple[int, int]] = {}  # by field: the number of its response keys, and of its aliases
     for key, members in fields.items():
         for name in _names(members):
             asked, aliases = keys.get(name, (0, 0))
@@ -252,7 +254,9 @@ def _names(members: list[tuple[FieldNode, str | None]]) -> Iterable[str]:
 
 
 def together(conditions: frozenset[str], possible: PossibleTypes | None) -> Iterator[Types]:
-    """The sets of type conditions that can hold for one object. A type that no schema explains stands for itself."""
+    """The sets of type conditions that can hold for one object. A type that the schema does not know is a set of its
+    own.
+    """
     known = {} if possible is None else {on: possible[on] for on in conditions if on in possible}
     for on in conditions.difference(known):
         yield frozenset((None, on))

@@ -1,4 +1,4 @@
-"""@skip and @include: what takes something out of an operation, and when that is certain."""
+"""@skip and @include: tells which selections they certainly remove from an operation."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Iterable, Mapping
 from fraiseql_guard.graphql.syntax.values import Value
 
 Removal = tuple[tuple[str | None, bool], ...]
-"""What takes something out: a variable with the value that does, or (None, True): always."""
+"""The conditions of which each removes a selection: a variable with the value that does, or (None, True) for always."""
 Positions = Mapping[str, bool] | None
-"""How the switches stand; None: nothing is taken out, all that is written counts."""
+"""The values of the switches by the variable's name; None: nothing is removed, the whole text counts."""
 
 
 def switch_positions(
     switches: Iterable[str], defaults: Mapping[str, tuple[Value, ...]], sent: Mapping[str, object]
 ) -> dict[str, bool]:
-    """The switches that are certainly true or false in a request."""
+    """The switches that are certainly true or false in a request, with their values."""
     positions: dict[str, bool] = {}
     for name in switches:
         # A document with switches has one operation (see document.py), so that there is one default at most.
         value = sent[name] if name in sent else defaults[name][0]
-        # The host refuses anything else; until then nothing counts as taken out.
+        # The host refuses any other value; until then nothing counts as removed.
         if isinstance(value, bool):
             positions[name] = value
     return positions
 
 
 def removed(removal: Removal, positions: Positions) -> bool:
-    """Whether something is certainly taken out."""
+    """Whether a selection is certainly removed."""
     if not removal or positions is None:
         return False
     # A variable without a position is None here, which is neither True nor False.

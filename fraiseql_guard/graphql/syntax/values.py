@@ -1,7 +1,7 @@
 """Argument values: literals of a document as plain data, and what variables stand for in one request.
 
-A literal becomes None, bool, int, float, str, list or dict, as JSON would give it; what JSON lacks (a variable, an
-enum's word, a number too long to be one) has a type of its own.
+A literal becomes None, bool, int, float, str, list or dict, as from JSON. Variables, enum values and numbers of too
+many digits, which JSON lacks, have types of their own.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """A whole number of so many digits that no host can mean it."""
+    """A whole number with more than 18 digits, kept as text."""
 
     text: str
 
 
 class GivenTwiceError(Exception):
-    """An argument or a key of an input object stands there twice: hosts disagree which one they take."""
+    """An argument or a key of an input object is given twice: hosts disagree which one they take."""
 
 
 def number(text: str) -> Value:
-    """The value of a number's text."""
+    """The value of a number literal: float, int, or Digits if it has too many."""
     if "." in text or "e" in text or "E" in text:
         return float(text)
     # Python's int takes quadratic time on long texts of digits, and refuses more than 4,300.
@@ -72,18 +72,20 @@ def unique(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
-    """What variables may stand for: the value that was sent, else every default that an operation declares.
+    """The values that variables may have: the one that was sent, else every default that an operation declares.
 
-    Hosts exist that mix the defaults of several operations, so each of them counts.
+    All defaults count, since some hosts mix those of several operations.
     """
 
     sent: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
-    """What was found inside a variable: many fields may share a large one, and it is searched once."""
+    """Results about variables in this request, so that a large one that many fields use is searched once."""
 
     def candidates(self, value: Value) -> tuple[Value, ...]:
-        """The values that ``value`` may have in this request."""
+        """The values that ``value`` may have in this request: of a variable ABSENT if it was not sent and has no
+        default.
+        """
         if type(value) is not VariableNode:
             return (value,)
         if value.name in self.sent:
@@ -91,7 +93,7 @@ class Bindings:
         return self.defaults.get(value.name, (Absent.ABSENT,))
 
     def layers(self, name: str) -> list[list[list[Any]]]:
-        """For each value that a variable may have its containers by generation (``containers.generations``)."""
+        """For each value that a variable may have, its containers level by level (``json_containers.generations``)."""
         key = f"{name}["  # a bracket is in no variable's name
         found: list[list[list[Any]]] | None = self.memo.get(key)
         if found is None:

@@ -1,4 +1,4 @@
-"""Measures every operation of an app, and says which of them the guard would refuse."""
+"""Measures every operation of an app, and finds those that the guard would refuse."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from fraiseql_guard.operations.document_audit.source_files import AppOperations
 from fraiseql_guard.operations.explain import ExplainedRefusal, Explanation, explain
 
 UNREADABLE: Final = "UNREADABLE"
-"""Stands for the code of what could not be read."""
+"""The code of a document that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedOperation:
-    """One operation, what was measured of it, and what the guard would answer.
+    """One operation with its numbers and the refusal that it would meet.
 
-    ``limits`` holds each limit's option with the operation's number; it is empty if that could not be measured.
-    ``code`` is that of the refusal, UNREADABLE, or empty if the operation passes; ``detail`` says more about it.
+    ``place`` is the file and the line. ``limits`` has the operation's number by the option that limits it; it is empty,
+    and ``complexity`` None, if the operation could not be measured. ``code`` is that of the refusal, UNREADABLE, or
+    empty if the operation passes; ``detail`` explains it.
     """
 
     operation: str
@@ -44,21 +45,22 @@ class AuditedOperation:
 
 @dataclass(frozen=True, slots=True)
 class DocumentAudit:
-    """All operations of an app, those that would be refused first, and of each limit the largest number."""
+    """All operations of an app, refused ones first, and the largest number for each limit. ``files`` is the number of
+    files with documents."""
 
     files: int
     operations: tuple[AuditedOperation, ...]
     largest: Mapping[str, tuple[float, float, str]]
-    """By a limit's option: the largest number, the limit, and the operation that has it."""
+    """By option: the largest number, the limit, and the operation with that number."""
 
     @property
     def refused(self) -> int:
-        """How many operations would be refused."""
+        """The number of operations that would be refused."""
         return sum(not each.passes and each.code != UNREADABLE for each in self.operations)
 
     @property
     def unreadable(self) -> int:
-        """How many documents could not be read."""
+        """The number of documents that could not be read."""
         return sum(each.code == UNREADABLE for each in self.operations)
 
 
@@ -69,10 +71,10 @@ def audit_documents(
     schema: SchemaSource | SchemaTable | None = None,
     variables: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> DocumentAudit:
-    """Measure all operations that were found by the limits of the settings.
+    """Measure all found operations, and compare them with the limits of the settings.
 
-    ``variables`` are those that an operation is sent with, by its name; sizes that other variables give are assumed as
-    for a request without them. SettingsError for a schema.
+    ``variables`` are sample variables by the name of the operation; without them an operation is measured like a
+    request that sends none. SettingsError if the schema cannot be loaded.
     """
     table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
     audited = [_unreadable("", "", str(place), reason) for place, reason in found.unreadable]
@@ -113,5 +115,5 @@ def _audited(name: str, kind: str, place: str, explanation: Explanation) -> Audi
 
 
 def _order(each: AuditedOperation) -> tuple[bool, bool, int, str]:
-    """What would be refused comes first, then what could not be read, then the dearest."""
+    """Sort key: refused operations, then unreadable documents, then the others; the dearest first."""
     return each.passes, each.code == UNREADABLE, -(each.complexity or 0), each.place

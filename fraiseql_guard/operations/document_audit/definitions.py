@@ -1,4 +1,5 @@
-"""Operations and fragments of many files, and each operation with all fragments that it needs: as a client sends it."""
+"""Reads operations and fragments of many files, and assembles each operation with its fragments, as a client sends
+it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _NO_TOKENS: Final = (TokenKind.SOF, TokenKind.EOF, TokenKind.COMMENT)
 
 @dataclass(frozen=True, slots=True)
 class SourcePlace:
-    """Where something stands: a file, and the line in it."""
+    """A place in a source: a file, and the line in it (from 1)."""
 
     file: Path
     line: int
@@ -27,20 +28,22 @@ class SourcePlace:
 
 @dataclass(frozen=True, slots=True)
 class SourceDefinition:
-    """An operation or a fragment as it is written. ``kind`` is query, mutation, subscription or fragment."""
+    """An operation or a fragment in a source. ``kind`` is query, mutation, subscription or fragment; ``spreads`` names
+    the fragments that it spreads."""
 
     name: str
     kind: str
     text: str
     tokens: str
-    """The text without blanks, commas and comments, which no server reads: two definitions are the same by it."""
+    """The text without blanks, commas and comments, which mean nothing: equal definitions have equal tokens."""
     spreads: frozenset[str]
     place: SourcePlace
 
 
 @dataclass(frozen=True, slots=True)
 class SourceOperation:
-    """A document with one operation as a client sends it, or why that is not known (``fault``)."""
+    """A document with one operation, as a client sends it. ``fault`` says why the text is not known; else it is
+    empty."""
 
     name: str
     kind: str
@@ -50,7 +53,8 @@ class SourceOperation:
 
 
 def definitions_of(text: str, file: Path, first_line: int = 1) -> list[SourceDefinition]:
-    """The operations and fragments in a text; types of a schema are left out. ValueError if it is no GraphQL."""
+    """The operations and fragments in a text, without type definitions. ``first_line`` is the line of the file in which
+    the text begins. ValueError if it is no GraphQL."""
     try:
         document = parse(text)
     except (GraphQLSyntaxError, RecursionError) as error:
@@ -76,7 +80,7 @@ def definitions_of(text: str, file: Path, first_line: int = 1) -> list[SourceDef
 
 
 def with_fragments(definitions: Iterable[SourceDefinition]) -> Iterator[SourceOperation]:
-    """Each operation with all fragments that it needs, wherever they stand. The same operation that stands in several
+    """Assemble each operation with all fragments that it needs, from any file. An operation that stands in several
     files (generated code repeats it) comes once."""
     definitions = list(definitions)
     fragments: dict[str, list[SourceDefinition]] = {}
@@ -111,7 +115,8 @@ def _assembled(operation: SourceDefinition, fragments: Mapping[str, list[SourceD
 
 
 def _chosen(candidates: list[SourceDefinition], file: Path) -> SourceDefinition | None:
-    """The fragment that an operation of a file means: the file's own, else the only one there is."""
+    """The fragment that an operation of a file means: the one in its file, else the only one; None if there is none, or
+    several that differ."""
     own = [each for each in candidates if each.place.file == file]
     if own:
         return own[0]
@@ -120,7 +125,7 @@ def _chosen(candidates: list[SourceDefinition], file: Path) -> SourceDefinition 
 
 
 def _spreads(tokens: list[Token]) -> frozenset[str]:
-    """Names of the fragments that are spread in a definition."""
+    """The names of the fragments that a definition spreads."""
     return frozenset(
         following.value
         for token, following in pairwise(tokens)

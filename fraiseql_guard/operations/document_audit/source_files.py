@@ -1,4 +1,4 @@
-"""Which files of an app hold GraphQL documents, and what is in them."""
+"""Finds the files of an app that hold GraphQL documents, and reads the operations in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fraiseql_guard.operations.document_audit.tags import EmbeddedText, compiled
 _GRAPHQL: Final = frozenset({".graphql", ".gql"})
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _SKIPPED: Final = frozenset({"node_modules", "dist", "build", "coverage", "venv", "site-packages"})
-"""Folders of a project that hold what others wrote, or what was built of the rest. Hidden ones are skipped as well."""
+"""Folders that are not searched, since they hold dependencies or build output. Hidden folders are skipped as well."""
 _ACCEPTED: Final = "a manifest, .graphql files, sources with tagged texts, or a folder of them"
 _COMPILED: Final = "__generated__"
 """The folders that Relay's compiler writes."""
@@ -35,7 +35,8 @@ _READERS: Final[Mapping[str, Callable[[str], Iterable[EmbeddedText]]]] = {
 
 @dataclass(slots=True)
 class AppOperations:
-    """What was found: operations as they are sent, and what could not be read. ``files`` is how many held something."""
+    """The operations that were found, as clients send them, and the texts that could not be read, each with its place
+    and the reason. ``files`` is the number of files with either."""
 
     operations: list[SourceOperation] = field(default_factory=list)
     unreadable: list[tuple[SourcePlace, str]] = field(default_factory=list)
@@ -43,8 +44,8 @@ class AppOperations:
 
 
 def operations_in(paths: Iterable[Path]) -> AppOperations:
-    """All operations in files and folders. A file that is named itself must be readable: OSError, ValueError; the
-    latter also if there is nothing in them."""
+    """Find all operations in files and folders. OSError or ValueError if a file in ``paths`` cannot be read; ValueError
+    if no document is found. Unreadable files in folders are noted, and the others are read."""
     paths = list(paths)
     found = AppOperations()
     definitions: list[SourceDefinition] = []
@@ -56,7 +57,7 @@ def operations_in(paths: Iterable[Path]) -> AppOperations:
         else:
             found.files += bool(_read(path, definitions, sent, found, named=True))
     compiled = {each.name for each in sent}
-    # What a compiler or a manifest says is sent comes before what stands in the sources.
+    # Operations in manifests and of compilers are exactly what is sent; those of the same name in sources are left out.
     assembled = (each for each in with_fragments(definitions) if not each.name or each.name not in compiled)
     found.operations = [*sent, *assembled]
     if not found.operations and not found.unreadable:
@@ -66,7 +67,7 @@ def operations_in(paths: Iterable[Path]) -> AppOperations:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
-        # In place: os.walk does not enter what is taken out.
+        # Changed in place: os.walk does not enter folders that are removed.
         folders[:] = sorted(each for each in folders if each not in _SKIPPED and not each.startswith("."))
         for name in sorted(files):
             suffix = Path(name).suffix
@@ -77,7 +78,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 def _read_quietly(
     file: Path, definitions: list[SourceDefinition], sent: list[SourceOperation], found: AppOperations
 ) -> None:
-    """Read a file of a folder. One that cannot be read is told of, and the others are read."""
+    """Read a file of a folder. If it cannot be read, note that in ``found``."""
     try:
         found.files += _read(file, definitions, sent, found, named=False)
     except (OSError, ValueError, RecursionError) as error:
@@ -100,7 +101,7 @@ def _read(
     *,
     named: bool,
 ) -> bool:
-    """Add what a file holds; whether it holds anything."""
+    """Add the documents of a file. Returns whether it has any, readable or not. OSError, ValueError."""
     if file.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{file}: it is larger than {_MOST_BYTES // 1024 // 1024} MiB")
     before = len(definitions) + len(sent) + len(found.unreadable)
@@ -133,11 +134,12 @@ def _add_texts(
 def _compiled(file: Path, source: str) -> Iterator[SourceOperation]:
     """The operations that Relay's compiler has written, with all their fragments."""
     for each in compiled_texts(source):
-        yield from _whole(each.text, SourcePlace(file, each.line))
+        yield from _operations_of(each.text, SourcePlace(file, each.line))
 
 
 def _manifest(file: Path, *, named: bool) -> Iterator[SourceOperation]:
-    """The documents of a manifest. Of the JSON files in a folder only those are one that hold documents alone."""
+    """The operations of a manifest. A JSON file that was found in a folder (not ``named``) is one only if all its texts
+    are documents."""
     data = file.read_bytes()
     try:
         documents = parse_manifest(data).documents.values()
@@ -148,11 +150,11 @@ def _manifest(file: Path, *, named: bool) -> Iterator[SourceOperation]:
     if not named and not all(_is_document(each.text) for each in documents):
         return
     for each in documents:
-        yield from _whole(each.text, SourcePlace(file, _line_of(data, each.id)))
+        yield from _operations_of(each.text, SourcePlace(file, _line_of(data, each.id)))
 
 
 def _line_of(data: bytes, id_: str) -> int:
-    """The line in which a manifest names an id."""
+    """The line in which a manifest has an id; 1 if it is not found."""
     at = data.find(orjson.dumps(id_))
     return data.count(b"\n", 0, at) + 1 if at >= 0 else 1
 
@@ -161,8 +163,8 @@ def _is_document(text: str) -> bool:
     return text.lstrip().startswith(("query", "mutation", "subscription", "fragment", "{")) and "{" in text
 
 
-def _whole(text: str, place: SourcePlace) -> Iterator[SourceOperation]:
-    """The operations of a document that is sent as it is."""
+def _operations_of(text: str, place: SourcePlace) -> Iterator[SourceOperation]:
+    """The operations of a document that is sent as a whole."""
     try:
         operations = [each for each in definitions_of(text, place.file) if each.kind != "fragment"]
     except ValueError as error:

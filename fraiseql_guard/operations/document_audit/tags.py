@@ -1,6 +1,6 @@
-"""GraphQL texts in program sources: tagged templates, and what Relay's compiler has written.
+"""Finds GraphQL texts in program sources: tagged templates, and the output of Relay's compiler.
 
-Sources are not parsed. A text is found by its mark: gql`...`, graphql(`...`), /* GraphQL */ `...`, in Python gql with a
+Sources are not parsed. A text is found by its tag: gql`...`, graphql(`...`), /* GraphQL */ `...`, in Python gql with a
 triple-quoted text, and ``"text": "query ..."`` in a file that Relay's compiler has written.
 """
 
@@ -27,7 +27,8 @@ _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t"}
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedText:
-    """A GraphQL text in a source, and the line that it begins in. ``fault`` says why it is not known as it is sent."""
+    """A GraphQL text in a source, and the line in which it begins. ``fault`` says why the text that is sent is not
+    known; else it is empty."""
 
     text: str
     line: int
@@ -38,7 +39,7 @@ def tagged_texts(source: str) -> Iterator[EmbeddedText]:
     """The texts of a JavaScript, TypeScript, Vue or Svelte source."""
     end = 0
     for mark in _TEMPLATE.finditer(source):
-        # A mark inside the text before is a part of that, and one in a comment is an example.
+        # Skip tags inside of the text before, and in comments, where they are examples.
         if mark.start() < end or _in_comment(source, mark.start()):
             continue
         text, fault, end = _template(source, mark.end())
@@ -54,7 +55,7 @@ def python_texts(source: str) -> Iterator[EmbeddedText]:
 
 
 def compiled_texts(source: str) -> Iterator[EmbeddedText]:
-    """What Relay's compiler has written into a file of its own: the text as the client sends it."""
+    """The texts in a file that Relay's compiler has written, as the client sends them."""
     for mark in _COMPILED.finditer(source):
         try:
             text = orjson.loads(mark[1])
@@ -65,10 +66,10 @@ def compiled_texts(source: str) -> Iterator[EmbeddedText]:
 
 
 def _template(source: str, at: int) -> tuple[str, str, int]:
-    """The text of the template that begins at ``at``, why it cannot be read, and where it ends.
+    """The text of the template that begins at ``at``, its fault (empty if none), and the offset of its end.
 
-    What is put in between definitions (``${FRAGMENT}``) are definitions that are found where they stand. Anything that
-    is put in elsewhere is not known before the program runs.
+    Expressions between definitions (``${FRAGMENT}``) are left out: their definitions are found where they stand. An
+    expression elsewhere is a fault, since its text is unknown before the program runs.
     """
     parts: list[str] = []
     fault, depth = "", 0
@@ -92,7 +93,7 @@ def _template(source: str, at: int) -> tuple[str, str, int]:
 
 
 def _after_hole(source: str, at: int) -> int:
-    """Where the expression ends that is put into a template. Texts in it may hold braces."""
+    """The offset behind an expression in a template, which begins at ``at``. Strings in it may hold braces."""
     depth = 1
     while (mark := _HOLE.search(source, at)) is not None:
         at = mark.end()
@@ -113,7 +114,7 @@ def _after_hole(source: str, at: int) -> int:
 
 
 def _after_quote(source: str, at: int, quote: str) -> int:
-    """Where a quoted text ends; a line's end ends it as well."""
+    """The offset behind a quoted text, which ends with its quote or its line."""
     while at < len(source) and source[at] not in (quote, "\n"):
         at += 2 if source[at] == "\\" else 1
     return at + 1
@@ -126,7 +127,7 @@ def _opened(text: str) -> int:
 
 
 def _in_comment(source: str, at: int) -> bool:
-    """Whether a line of a comment leads up to a place: one that begins with // or, as in JSDoc, with an asterisk."""
+    """Whether a place is in a comment: its line begins with // or, as in JSDoc, with an asterisk."""
     return source[source.rfind("\n", 0, at) + 1 : at].lstrip().startswith(("//", "*"))
 
 

@@ -1,4 +1,4 @@
-"""Counts the sanctions and overrides in force, for the gauges. The store counts them: nothing is listed."""
+"""Counts the sanctions and overrides in force, for the gauges. The store counts sanctions, so that none is listed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _LIMIT: Final = "limit"
 
 
 class CensusObserver(Protocol):
-    """Receives the counts."""
+    """Receives the counts of a census."""
 
     def in_force(self, sanctions: int) -> None:
-        """How many sanctions are in force."""
+        """Receive the number of sanctions in force."""
         ...
 
     def overrides_in_force(self, counts: Mapping[str, int]) -> None:
-        """How many overrides are in force, by their kind; kinds that are not named stay as they were."""
+        """Receive the numbers of overrides in force, by kind. Kinds that are not in ``counts`` have not changed."""
         ...
 
 
 class SanctionCensus:
-    """Counts for one process. ``clock`` counts seconds."""
+    """Counts the sanctions and overrides in force, for one process. ``clock`` counts seconds."""
 
     __slots__ = ("_clock", "_counted_at", "_observer", "_store")
 
@@ -57,11 +57,11 @@ class SanctionCensus:
         now = self._clock()
         if now - self._counted_at < INTERVAL_SECONDS:
             return
-        # Before the call: a store that fails is asked no more often.
+        # Set before the call, so that a failing store is not asked more often.
         self._counted_at = now
         try:
             self._observer.in_force(await self._store.sanctions.count())
-            # Limits of single callers are no part of the control set, so that the store counts them.
+            # Limits of single callers are not in the control set: the store counts them.
             self._observer.overrides_in_force({_LIMIT: await self._store.limits.count()})
         except StoreError:
             return  # the store reports its failures itself

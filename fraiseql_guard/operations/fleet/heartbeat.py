@@ -1,4 +1,4 @@
-"""A worker's heartbeat: about once a second it writes a report of itself to the store, and its recent refusals."""
+"""Writes a worker's heartbeat to the store about once a second, and its recent refusals."""
 
 from __future__ import annotations
 
@@ -25,32 +25,31 @@ from fraiseql_guard.stores.protocol import Store, StoreError
 from fraiseql_guard.telemetry.process import POOL, Memory, ProcessMonitor
 
 TTL_SECONDS: Final = 4.0
-"""A worker whose last heartbeat is older counts as gone."""
+"""How long a heartbeat is kept. A worker without one counts as gone."""
 MAX_PAYLOAD_BYTES: Final = 16_384
-"""Largest heartbeat, but for what is about usage, which has bytes of its own (tuning/watch.py MAX_BYTES)."""
+"""Largest heartbeat, without its usage report (at most MAX_BYTES of tuning/watch.py)."""
 _TOP: Final = ((30, 20), (10, 20), (10, 8), (3, 3), (0, 0))
-"""Callers of each kind, and live connections, that a heartbeat names: the first of these with which it is small
-enough."""
+"""Numbers of callers of each kind, and of live connections, in a heartbeat: the first pair is used with which it is
+small enough."""
 _OWN: Final = frozenset({"log_file", "admin_token", "actor"})
-"""Options that may differ between the workers of one fleet, and so are not part of its fingerprint: where a worker
-logs, and as what commands in its environment act."""
+"""Options that may differ between the workers of one fleet, and so are not part of the fingerprint: where a worker
+logs, and the names and tokens of commands in its environment."""
 _UNWRITTEN: Final = 200
 """Most refusals that wait while the store does not answer."""
 
 Facts = Callable[[], Mapping[str, Any]]
-"""Returns what changes while a worker runs, as fields of Worker: modes, breaker_open, control_version, in_flight,
-..."""
+"""Returns fields of Worker that change while it runs: modes, breaker_open, control_version, in_flight, ..."""
 
 
 class HeartbeatObserver(Protocol):
-    """Receives what goes wrong while a heartbeat is made."""
+    """Receives faults and warnings while a heartbeat is made."""
 
     def fault(self, part: str, error: BaseException) -> None:
-        """An error of the guard's own."""
+        """Report an error of the guard itself, in the named part."""
         ...
 
     def warn(self, sentence: str) -> None:
-        """Something that an operator should look at, such as a pool of the app's that cannot be read."""
+        """Warn an operator in a sentence, for example of a pool of the app that cannot be read."""
         ...
 
 
@@ -58,10 +57,10 @@ class HeartbeatTask:
     """Writes the heartbeats of one process, in turn with its journal of refusals: one command to the store for each
     call of :meth:`tick`.
 
-    ``facts`` describe the process at the moment; ``host`` knows its memory and pool, ``live`` what is open in it,
-    ``usage`` what its requests ask for. The worker's id is made with the first heartbeat, so that each forked worker
-    has one of its own. ``counts_alone``: /metrics shows this process alone, and the observer is warned if another
-    worker of the same host would be missing from it. ``clock`` is Unix time.
+    ``facts`` returns the worker's present state. ``host`` has its memory and pool, ``live`` its live connections and
+    ``usage`` its usage; the last two may be None. The worker's id is made with the first heartbeat, so that each forked
+    worker has its own. ``counts_alone``: /metrics shows this process alone, and the observer is warned if the same host
+    has another worker, which /metrics would miss. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class HeartbeatTask:
                 await self._write_journal()
         except StoreError:
             pass  # the store reports its failures itself; the next tick tries again
-        except Exception as error:  # noqa: BLE001 - a report must not stop what it reports of
+        except Exception as error:  # noqa: BLE001 - a failed report must not stop the worker
             self._observer.fault("presence", error)
         self._beat_next = not self._beat_next
 
@@ -126,12 +125,12 @@ class HeartbeatTask:
         return Heartbeat(worker=self._worker(), callers=callers, connections=connections)
 
     def unwritten(self, count: int) -> Sequence[Refusal]:
-        """The last refusals that the store has not taken yet, the newest first."""
+        """The last refusals that are not in the store yet, newest first, at most ``count``."""
         read = [read_refusal(record) for record in (*self._unwritten, *self._journal.waiting(self.worker_id))]
         return [each for each in reversed(read) if each is not None][:count]
 
     async def leave(self) -> None:
-        """Write the journal, and take the heartbeat out of the store. Does nothing if none was ever written."""
+        """Write the journal, and delete the heartbeat in the store. Does nothing if this process has written none."""
         if self._pid != os.getpid():
             return
         with suppress(StoreError):
@@ -139,15 +138,15 @@ class HeartbeatTask:
             await self._store.fleet.beat(self.worker_id, b"", 0)
 
     async def _write_journal(self) -> None:
-        # Those that a silent store did not take wait with the new ones.
+        # Refusals that could not be written wait, and are written with the new ones.
         self._unwritten = (self._unwritten + self._journal.take(self.worker_id))[-_UNWRITTEN:]
         if self._unwritten:
             await self._store.fleet.remember(self._unwritten)
             self._unwritten = []
 
     async def _look_for_neighbours(self, living: int) -> None:
-        """Warn once if another process of this host is alive, whose counts /metrics of this one does not show."""
-        # The heartbeat of a process that this one replaces is gone by then.
+        """Warn once if another worker of this host is alive, whose counts are missing from this worker's /metrics."""
+        # Wait until the heartbeat of a process that this one replaces is gone.
         if self._clock() - self._started_at < 2 * TTL_SECONDS:
             return
         self._looked_for = living
@@ -164,7 +163,7 @@ class HeartbeatTask:
         self.worker_id = f"{socket.gethostname()[:64]}-{self._pid}-{token_hex(3)}"
 
     def _payload(self) -> bytes:
-        """The heartbeat, with as many callers as fit into MAX_PAYLOAD_BYTES."""
+        """The heartbeat as bytes, with as many callers and connections as fit into MAX_PAYLOAD_BYTES."""
         worker = self._worker()
         for top, connections in _TOP:
             callers, seen = self._traffic.callers(top), self._traffic.seen(2 * top)
@@ -179,7 +178,7 @@ class HeartbeatTask:
     def _worker(self) -> Worker:
         settings, memory = self._settings(), self._host.memory.memory
         pool = self._host.fact_sources.ask(POOL, self._observer.warn)
-        # Before ``keys`` is read: it has the deferred counts added.
+        # Called before ``keys`` is read, since it adds deferred counts to them.
         series, now = self._traffic.series(), self._clock()
         return Worker(
             id=self.worker_id,
@@ -209,11 +208,11 @@ def _memory_facts(memory: Memory) -> Mapping[str, float]:
 
 
 class Fingerprints:
-    """Digests that are equal where configurations are.
+    """Digests by which equal configurations are recognized.
 
-    That of the settings covers the secrets' texts. It is short, and its key is made of all secrets together, so that a
-    weak one cannot be guessed by it as long as a strong one is configured beside it. Signing keys have at least 32
-    bytes; each token that they sign would confirm a guess as well as their digest does.
+    The digest of the settings covers the secrets' texts. It is short, and its key is made of all secrets together, so
+    that it does not help to guess a weak secret beside a strong one. Signing keys have at least 32 bytes; their digests
+    confirm a guess no better than any token that they sign.
     """
 
     __slots__ = ("_known",)
@@ -222,14 +221,14 @@ class Fingerprints:
         self._known: tuple[Settings, tuple[str, ...], str] | None = None
 
     def of_settings(self, settings: Settings) -> str:
-        """The digest of all effective settings, but for those that are a process's own. Where a value came from makes
-        no difference."""
+        """The digest of all effective settings, from whatever sources, without the options that may differ between
+        workers."""
         values = [getattr(settings, row.option) for row in VARIABLES if row.option not in _OWN]
         secrets = tuple([each.reveal() for each in values if isinstance(each, Secret)])
         # Settings are replaced and never edited, but a secret's file may change.
         if self._known is None or self._known[0] is not settings or self._known[1] != secrets:
             key = blake2b("\0".join(secrets).encode(errors="surrogatepass"), digest_size=32).digest()
-            # In the place of a secret stands its number: the secrets themselves are in the key.
+            # A number replaces each secret, whose text is in the key.
             shown = [repr(secrets.index(each.reveal())) if isinstance(each, Secret) else repr(each) for each in values]
             digest = blake2b("\0".join(shown).encode(errors="surrogatepass"), key=key, digest_size=8)
             self._known = (settings, secrets, digest.hexdigest())
@@ -247,7 +246,7 @@ class Fingerprints:
 
 
 def package_version() -> str:
-    """The version of this package as it is installed; "0" where it is not."""
+    """The installed version of this package; "0" if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version  # once, at the start
 
     try:

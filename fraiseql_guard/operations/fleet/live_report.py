@@ -1,4 +1,4 @@
-"""What a worker tells of its live connections with its heartbeat: numbers, and the largest of them."""
+"""Reports a worker's live connections for its heartbeat: their numbers, and the largest connections."""
 
 from __future__ import annotations
 
@@ -14,57 +14,57 @@ from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.operations.operator.shared_values import Live, SocketHolder
 
 LARGEST: Final = 20
-"""Connections that are told of one by one."""
+"""Most connections that are reported one by one."""
 _MINUTE_SECONDS: Final = 60.0
 _CLOSED_SECONDS: Final = 300.0
 _HOLDERS: Final = 5
-"""Callers that are told of."""
+"""Most callers that are reported."""
 _FEW: Final = 200
 _PAUSE_SECONDS: Final = 5.0
-"""Where there are more than a few, they are looked at only so often: that takes time in which nothing is served."""
+"""Least time between two surveys of more than _FEW connections, which block the event loop."""
 _OPERATIONS: Final = 5
-"""Operations of one connection that are told of one by one."""
+"""Most operations of one connection that are reported one by one."""
 
 
-class Telling(Protocol):
-    """A live connection that tells of itself."""
+class ReportedConnection(Protocol):
+    """A live connection as the report reads it."""
 
     @property
     def ctx(self) -> RequestContext:
-        """What is known of it."""
+        """The context of its request."""
         ...
 
     def facts(self) -> LiveFacts:
-        """What an operator sees of it."""
+        """The facts that operators see."""
         ...
 
 
-class Tally(Protocol):
-    """What a process has counted so far."""
+class ConnectionCounts(Protocol):
+    """Counts of a process's live connections since its start."""
 
     @property
     def open(self) -> Mapping[str, int]:
-        """WebSockets by their protocol, and subscriptions that other answers carry."""
+        """Numbers of open WebSockets by protocol, and of subscriptions in streamed answers."""
         ...
 
     @property
     def opened_in_all(self) -> int:
-        """WebSockets that were opened."""
+        """Number of WebSockets that were opened."""
         ...
 
     @property
     def closed_in_all(self) -> Mapping[str, int]:
-        """WebSockets that were closed, by reason."""
+        """Numbers of WebSockets that were closed, by reason."""
         ...
 
 
 class LiveReport:
-    """Reports of one process. ``tally`` returns what it has counted so far. ``clock`` counts seconds."""
+    """Reports the live connections of one process. ``tally`` counts them since its start. ``clock`` counts seconds."""
 
     def __init__(
         self,
-        connections: Collection[Telling],
-        tally: Tally,
+        connections: Collection[ReportedConnection],
+        tally: ConnectionCounts,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -75,8 +75,9 @@ class LiveReport:
         self._holders: Sequence[SocketHolder] = ()
 
     def numbers(self) -> Live:
-        """How many are open, and what became of others lately."""
-        self._look()
+        """The numbers of open connections, of those opened in the last minute, and of those closed in the last five
+        minutes, by reason."""
+        self._survey()
         now, tally = self._clock(), self._tally
         opened_in_all, closed_in_all = tally.opened_in_all, tally.closed_in_all
         self._seen.append((now, opened_in_all, closed_in_all))
@@ -93,12 +94,12 @@ class LiveReport:
         )
 
     def largest(self, count: int = LARGEST) -> Sequence[LiveFacts]:
-        """Those with the most operations and bytes, as they are now or were some seconds ago."""
-        self._look()
+        """The connections with the most operations and bytes, at most ``count``, as of at most some seconds ago."""
+        self._survey()
         return self._largest[:count]
 
-    def _look(self) -> None:
-        """Look at all connections, if it is time: for the largest, and for those who have the most."""
+    def _survey(self) -> None:
+        """Survey all connections, unless that was done just before: find the largest, and the callers with most."""
         now, few = self._clock(), len(self._connections) <= _FEW
         if self._looked_at is not None and not few and now < self._looked_at + _PAUSE_SECONDS:
             return
@@ -114,6 +115,6 @@ class LiveReport:
 
 
 def _shown(facts: LiveFacts, ctx: RequestContext) -> LiveFacts:
-    """The facts as a heartbeat has room for them, and when the token is over."""
+    """The facts shortened for a heartbeat, with the end of the token."""
     ends_at = None if ctx.identity is None else ctx.identity.expires_at
     return replace(facts.shortened(_OPERATIONS), token_ends_at=ends_at)

@@ -1,4 +1,4 @@
-"""Reads overrides from a file, for deployments without Redis: the same entries that operators put into the store.
+"""Reads overrides from a file, for deployments without Redis, where operators cannot put them into the store.
 
 The file is YAML. Every list, and every ``expires_at`` and ``reason``, may be missing:
 
@@ -32,13 +32,14 @@ from fraiseql_guard.operations.operator.setting_overrides import options_of
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
 
 ACTOR: Final = "overrides file"
-"""The actor of all entries of the file."""
+"""The actor in all overrides of the file."""
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """One of the file's lists: the kind of its entries, and the item's keys that hold an entry's key and value."""
+    """One of the file's lists: the kind of its overrides, and the keys of an item under which an override's key and
+    value stand (``value`` is empty for kinds without one)."""
 
     kind: OverrideKind
     key: str
@@ -62,15 +63,15 @@ _NAMED: Final = 20
 """Most entries that one line of the audit names."""
 
 Dated = tuple[Override, float | None]
-"""An entry, and when it ends (Unix time); None for one that does not."""
+"""An override, and the Unix time at which it ends; None for never."""
 
 
 class OverridesFile:
-    """The file's entries, as an OverrideSource of the control watch. A file that does not exist has none.
+    """The overrides of a file, as an OverrideSource of the control watch; none if the file does not exist.
 
-    SettingsError at construction if the file exists and cannot be used. Later a bad file leaves the last good one in
-    force, and ``on_problem`` is called once for each change of it. ``on_change`` is called with the fields of an audit
-    line for each change of the entries, the first included. ``clock`` is Unix time.
+    SettingsError at construction if the file exists and cannot be used. Later a bad file leaves the last good overrides
+    in force, and ``on_problem`` is called once for each change of the file. ``on_change`` is called for each change of
+    the overrides, the first included, with the fields of an audit line. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class OverridesFile:
         self._on_change = on_change
         self._entries: tuple[Dated, ...] = ()
         try:
-            # No interval of its own: each poll of the control watch looks at the file.
+            # No interval of its own: each poll of the control watch checks the file.
             self._file: WatchedFile[tuple[Dated, ...]] = WatchedFile(
                 path, _parse, clock=clock, interval_seconds=0, absent=(), on_failure=self._failed
             )
@@ -99,14 +100,14 @@ class OverridesFile:
         self._put(self._file.value)
 
     def changed(self) -> bool:
-        """Look at the file. Whether its entries have changed."""
+        """Check the file. Returns whether its overrides have changed."""
         if not self._file.changed():
             return False
         self._put(self._file.value)
         return True
 
     def entries(self) -> tuple[Override, ...]:
-        """The entries in force at the moment, each with the time that is left."""
+        """The overrides in force now, each with the seconds that it has left."""
         now = self._clock()
         return tuple(
             # The control watch wants a remaining time; one far away stands for an entry without an end.
@@ -131,7 +132,7 @@ class OverridesFile:
 
 
 def _named(dated: Dated) -> str:
-    """An entry for the audit: ``mode all=monitor``, ``block 203.0.113.0/24``."""
+    """An override as text for the audit: ``mode all=monitor``, ``block 203.0.113.0/24``."""
     entry, _ = dated
     return f"{entry.kind.value} {entry.key}" + (f"={entry.value}" if entry.value else "")
 
@@ -141,7 +142,8 @@ def _parse(content: bytes) -> tuple[Dated, ...]:
 
 
 def read_overrides(text: str) -> tuple[Dated, ...]:
-    """The entries of a file; of two with one kind and key the last. ValueError names the item and what is wrong."""
+    """The overrides in a file's text; of several with one kind and key the last. ValueError names the item and what is
+    wrong with it."""
     found: dict[tuple[OverrideKind, str], Dated] = {}
     for name, items in _load(text).items():
         if name not in _LISTS:
@@ -156,7 +158,7 @@ def read_overrides(text: str) -> tuple[Dated, ...]:
 
 
 def _load(text: str) -> Mapping[Any, Any]:
-    """The file's lists by their names; an empty file has none. ValueError if it is no YAML mapping."""
+    """The file's lists by name; empty for an empty file. ValueError if it is no YAML mapping."""
     from fraiseql_guard.core.yaml_reader import read_yaml  # with the first text
 
     content = read_yaml(text)
@@ -168,7 +170,7 @@ def _load(text: str) -> Mapping[Any, Any]:
 
 
 def _entry(where: str, row: _List, item: object) -> Dated:
-    """The entry of one item. ValueError says where it stands and what is wrong with it."""
+    """The override of one item, with its end. ValueError says where the item stands and what is wrong with it."""
     wanted = row.keys
     if not isinstance(item, Mapping) or any(item.get(name) is None for name in wanted):
         raise ValueError(f"{where} needs {' and '.join(wanted)}")
@@ -189,7 +191,7 @@ def _text(value: object) -> str:
 
 
 def _checked(entry: Override) -> Override:
-    """The entry, in the form that the store would keep it in. ValueError if it cannot be used."""
+    """The override in the form in which the store would keep it. ValueError if it cannot be used."""
     check = _CHECKS.get(entry.kind)
     return entry if check is None else check(entry)
 

@@ -1,4 +1,4 @@
-"""Keeps the last refusals for ``why REQUEST_ID``: noted with the request, written to the store by the heartbeat."""
+"""Keeps the last refusals for the command ``why REQUEST_ID``, until the heartbeat writes them to the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fraiseql_guard.operations.operator.shared_values import Refusal
 from fraiseql_guard.telemetry.recorder.remedies import remedy
 
 PER_MINUTE: Final = 3
-"""Refusals of one caller that are noted in a minute: a flood of one must not push out those of others."""
+"""Most refusals of one caller that are noted in a minute, so that a flood does not push out those of others."""
 _SUBJECTS: Final = 5_000
 _WAITING_OF_USERS: Final = 100
 _WAITING_OF_ALL: Final = 20
@@ -29,7 +29,7 @@ _OF_BUCKETS: Final = (RATE_LIMITED, COST_BUDGET_EXCEEDED)
 
 
 class RefusalJournal:
-    """Records of refusals that wait to be written to the store. ``clock`` is Unix time."""
+    """Refusals that wait to be written to the store. ``clock`` is Unix time."""
 
     __slots__ = ("_clock", "_noted", "_waiting")
 
@@ -39,12 +39,12 @@ class RefusalJournal:
         self._waiting: deque[Refusal] = deque()
 
     def note(self, ctx: RequestContext, denial: Denial, enforced: bool) -> None:
-        """Note that a request is refused, or would be (``enforced`` False), if there is room."""
+        """Note the refusal of a request, or one that is not enforced, if there is room."""
         room = _WAITING_OF_USERS if ctx.identity is not None else _WAITING_OF_ALL
         if len(self._waiting) >= room:
             return
         now = self._clock()
-        if not self._room(ctx, int(now // 60)):
+        if not self._may_note(ctx, int(now // 60)):
             return
         measured = ctx.measured
         self._waiting.append(
@@ -75,24 +75,24 @@ class RefusalJournal:
         )
 
     def take(self, worker: str) -> list[bytes]:
-        """The records that wait, with the worker's id, as the store keeps them. They wait no longer."""
+        """Remove all waiting refusals, and return them as records of the store, with the worker's id."""
         records = self.waiting(worker)
         self._waiting.clear()
         return records
 
     def waiting(self, worker: str) -> list[bytes]:
-        """The same, and it goes on waiting."""
+        """The waiting refusals as records of the store, with the worker's id. They go on waiting."""
         records: list[bytes] = []
         for each in self._waiting:
             with suppress(TypeError):  # text from outside that is no UTF-8 cannot be written as JSON
                 records.append(write_refusal(replace(each, worker=worker)))
         return records
 
-    def _room(self, ctx: RequestContext, minute: int) -> bool:
-        """Whether the caller has a refusal left in this minute; takes it."""
+    def _may_note(self, ctx: RequestContext, minute: int) -> bool:
+        """Count a refusal of the caller in this minute. Returns whether it may be noted."""
         key = ctx.subject.kind, ctx.subject.name
         noted = self._noted.get(key)
-        # A fixed minute instead of a window that slides: one number for each caller.
+        # A fixed minute instead of a sliding window takes one number for each caller.
         if noted is None or noted[0] != minute:
             self._noted.put(key, [minute, 1])
             return True

@@ -1,4 +1,4 @@
-"""The rules of a file, which are read again when it changes."""
+"""Reads the rules of a file, again whenever it changes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 
 ACTOR: Final = "rules file"
-"""The actor of all its changes."""
+"""The actor in audit lines about the file."""
 
 
 class RulesFile:
-    """The file of ``settings.rules_file``. SettingsError at construction if it cannot be used.
+    """The rules in the file ``settings.rules_file``. SettingsError at construction if it cannot be used.
 
-    Later a bad file leaves the last good rules in force, and ``on_problem`` is called once for each change of it;
-    ``on_change`` with the fields of an audit line for each change of the rules.
+    Later a bad file leaves the last good rules in force, and ``on_problem`` is called once for each change of the file.
+    ``on_change`` is called for each change of the rules, with the fields of an audit line. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RulesFile:
             raise SettingsError(f"{name_of('rules_file')} is not set")
         self._path = path
         try:
-            # No interval of its own: it is looked at twice a second, and read only after a change.
+            # No interval of its own: changed() is called twice a second, and reads the file only after a change.
             self._file: WatchedFile[Rules] = WatchedFile(
                 path,
                 self._read,
@@ -55,11 +55,11 @@ class RulesFile:
 
     @property
     def rules(self) -> Rules:
-        """Those in the file, when it could last be used."""
+        """The rules in force: those of the last good file."""
         return self._file.value
 
     def changed(self) -> bool:
-        """Look at the file. Whether its rules have changed."""
+        """Check the file. Returns whether its rules have changed."""
         before = self._file.value
         if not self._file.changed() or self._file.value == before:
             return False
@@ -87,7 +87,8 @@ class RulesFile:
 
 
 def with_rules(settings: Settings) -> Settings:
-    """The settings with the rules of their file, as a worker that starts now has them. SettingsError as there."""
+    """The settings with the rules of their rules file, if they name one: those of a worker that starts now.
+    SettingsError if the file cannot be used, or rules come from two sources."""
     refuse_two_sources(settings)
     if settings.rules_file is None:
         return settings

@@ -1,7 +1,7 @@
-"""Statistics of the last five minutes of one process: series for charts, and the callers that caused them.
+"""Keeps statistics of the last five minutes of one process: series for charts, and counts of callers.
 
-A request costs a few additions, and all memory is bounded whatever comes. Each process publishes its statistics with
-its heartbeat; views of the fleet add them up.
+A request costs a few additions, and the memory is bounded. Each process publishes its statistics with its heartbeat;
+views of the fleet add them up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fraiseql_guard.operations.operator.records import CallerCounts, Seen
 STEP_SECONDS: Final = 5.0
 """Length of a step of the series."""
 STEPS: Final = 60
-"""Steps that are kept: five minutes."""
+"""Number of steps that are kept: five minutes."""
 WINDOW_SECONDS: Final = 30.0
 """Callers are counted in windows of this length. The last ten make up five minutes, give or take one window."""
 _WINDOWS: Final = 10
@@ -35,15 +35,15 @@ WOULD_REFUSE: Final = "would_refuse"
 QUERIES: Final = "queries"
 ERRORS: Final = "errors"
 SECONDS: Final = "seconds"
-"""The time that the requests of a step took together; divided by their number, it is the mean."""
+"""The series of the seconds that all requests of a step took together."""
 _BY_PROTECTION: Final[Mapping[Protection, str]] = {each: f"{REFUSALS}:{each.value}" for each in Protection}
 SERIES: Final = (REQUESTS, REFUSALS, WOULD_REFUSE, QUERIES, ERRORS, SECONDS, *_BY_PROTECTION.values())
-"""Names of the series. ``refusals:`` with a protection is its part of the refusals."""
+"""Names of the series. ``refusals:rate_limit`` counts the refusals of one protection."""
 
 
 @dataclass(slots=True)
 class _CallerTraffic:
-    """One caller in one window."""
+    """Counts of one caller in one window. ``shown`` is the caller's user id or address."""
 
     group: str
     shown: str
@@ -93,17 +93,17 @@ class TrafficStats:
         self._window_ends = now + WINDOW_SECONDS
         self._ring: deque[tuple[str, Subject]] = deque(maxlen=_RING)
         self.before_looking: Callable[[], None] = _nothing
-        """Called before the numbers are shown, so that deferred counts are in them."""
+        """Called before numbers are read, to add deferred counts to them."""
         self.keys: Counter[str] = Counter()
-        """Tokens verified by each key."""
+        """Number of authenticated requests by the name of the key."""
 
     def note(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
-        """Count a request that has ended, answered or refused, after so many seconds; or ``times`` requests like it,
-        after so many seconds together."""
+        """Count a request that has ended after ``seconds``, answered or refused, or ``times`` requests like it that
+        took ``seconds`` in all."""
         now = self._clock()
-        # A request of later time closes the steps before it: no timer is needed.
+        # The first request after a step ends it, so that no timer is needed.
         if now >= self._step_ends:
-            self._turn(now)
+            self._end_step(now)
         # The step's series.
         current, subject = self._current, ctx.subject
         current[REQUESTS] += times
@@ -121,7 +121,7 @@ class TrafficStats:
         key = subject.key
         caller = self._callers.get(key) or self._new(key, ctx)
         caller.requests += times
-        # What became of it.
+        # Its refusal, enforced or not.
         denial = ctx.denial
         if denial is not None:
             current[REFUSALS] += times
@@ -134,18 +134,18 @@ class TrafficStats:
             self.keys[ctx.identity.key] += times
 
     def series(self) -> Mapping[str, list[float]]:
-        """Every series: five minutes in steps of STEP_SECONDS, the last complete step the newest."""
+        """All series by name: five minutes in steps of STEP_SECONDS, oldest first, without the current step."""
         self.before_looking()
         now = self._clock()
         if now >= self._step_ends:
-            self._turn(now)
+            self._end_step(now)
         return {name: [round(value, 3) for value in values] for name, values in self._series.items()}
 
     def callers(self, count: int) -> list[CallerCounts]:
         """The callers with the most refusals and those with the most requests, ``count`` of each at most."""
         self.before_looking()
         together = _added((self._past, self._callers))
-        # Refused callers and busy ones are two questions: an attacker need not be the busiest caller.
+        # Both lists are needed, since an attacker need not be the busiest caller.
         most = nlargest(count, ((key, each) for key, each in together.items() if each.refusals), _weight)
         busiest = nlargest(count, together.items(), lambda item: item[1].requests)
         return [
@@ -162,7 +162,8 @@ class TrafficStats:
         ]
 
     def seen(self, count: int) -> Seen:
-        """How many of the last requests came from the most frequent addresses and users, ``count`` of each at most."""
+        """The number of the last requests, at most 1,000, and the counts of their most frequent addresses and users, at
+        most ``count`` of each."""
         self.before_looking()
         addresses = Counter(address for address, _ in self._ring)
         users = Counter(subject.name for _, subject in self._ring if subject.kind == "user")
@@ -178,16 +179,16 @@ class TrafficStats:
         return tuple(self._ring)
 
     def _new(self, key: _Key, ctx: RequestContext) -> _CallerTraffic:
-        """Add a caller to the current window. When that is full, the busier half of it stays: a flood of addresses that
-        come once pushes out its like, and sorting costs little for each caller that comes."""
+        """Add a caller to the current window. If that is full, only its busier half stays: a flood of addresses with
+        one request each pushes out its own, and sorting is rare."""
         if len(self._callers) >= _MAX_CALLERS:
             self._callers = _busiest(self._callers, _MAX_CALLERS // 2)
         shown = ctx.user_id if ctx.identity is not None else ctx.address
         caller = self._callers[key] = _CallerTraffic(ctx.subject.group, shown)
         return caller
 
-    def _turn(self, now: float) -> None:
-        """Complete the current step, and the window if it is over."""
+    def _end_step(self, now: float) -> None:
+        """End the current step, and the current window if it is over."""
         for name, values in self._series.items():
             values.append(self._current[name])
             self._current[name] = 0.0

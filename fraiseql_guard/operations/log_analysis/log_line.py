@@ -1,4 +1,4 @@
-"""Parses lines of the guard's log, and chooses those of a time and of some events."""
+"""Parses lines of the guard's log, and filters them by time and event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _MAX_SUPPRESSED: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One event. ``weight`` is how many it stands for: itself, and those that the log's rate limit left out before."""
+    """One event. ``weight`` is the number of events that it stands for: itself, and those before it that the log's rate
+    limit left out."""
 
     timestamp: str
     event: str
@@ -33,8 +34,8 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """Chooses lines by time (``since`` included, ``until`` excluded, as timestamps are written) and by event. Empty
-    values choose all."""
+    """Chooses lines by time, from ``since`` to before ``until`` in the form of the log's timestamps, and by event.
+    Empty values choose all."""
 
     since: str = ""
     until: str = ""
@@ -58,20 +59,21 @@ def parse(line: bytes) -> LogLine | None:
         return None
     match found:
         case {"timestamp": str(timestamp), "event": str(event), "context": dict(context)}:
-            # A line of another program may be JSON with the same names.
+            # Another program may write JSON with the same names.
             if _TIMESTAMP.fullmatch(timestamp):
                 return LogLine(timestamp, event, context, 1 + _suppressed(context.get("suppressed")))
     return None
 
 
 def _suppressed(given: object) -> int:
-    """The lines that the rate limit left out before this one: they count with it."""
-    # A bound, since any program may have written the line.
+    """The number of lines before this one that the rate limit left out."""
+    # Bounded, since any program may have written the line.
     return given if isinstance(given, int) and 0 < given < _MAX_SUPPRESSED else 0
 
 
 def moment(text: str, now: datetime) -> str:
-    """The timestamp of an age before ``now`` (``10m``) or of a date (RFC 3339). ValueError for anything else."""
+    """The timestamp of an age before ``now`` (``10m``) or of a date (RFC 3339; without a zone UTC). ValueError for
+    other texts."""
     if age := _AGE.fullmatch(text.strip()):
         return _written(now - timedelta(**{_UNITS[age[2]]: int(age[1])}))
     try:

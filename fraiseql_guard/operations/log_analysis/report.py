@@ -16,7 +16,7 @@ _MAX_BARS: Final = 20
 
 
 def as_json(summary: LogSummary, *, top: int) -> dict[str, Any]:
-    """The whole summary as JSON data; ``top`` names of each list."""
+    """The summary as JSON data, with at most ``top`` names in each list."""
     return {
         "lines": summary.lines,
         "matching": summary.matching,
@@ -29,7 +29,7 @@ def as_json(summary: LogSummary, *, top: int) -> dict[str, Any]:
 
 
 def as_text(summary: LogSummary, *, top: int) -> str:
-    """The summary as text; ``top`` names of each list."""
+    """The summary as text, with at most ``top`` names in each list."""
     return "\n".join(_lines(summary, top))
 
 
@@ -81,7 +81,7 @@ def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: 
 
 
 def _table(name: str, counter: TopCounter, top: int) -> Iterator[str]:
-    # A table in which every line leaves the field empty says nothing.
+    # Leave out a table in which no line has a value.
     if not counter.total or counter[NO_VALUE] == counter.total:
         return
     yield f"   {name}"

@@ -14,13 +14,13 @@ from fraiseql_guard.operations.log_analysis.wrappers import unwrapped
 from fraiseql_guard.operations.runbooks.model import Runbook
 
 NO_VALUE: Final = "-"
-"""Stands for a field that a line leaves empty, such as the user of an anonymous request."""
+"""Replaces the value of a field that is empty, such as the user of an anonymous request."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogReading:
-    """How the lines of an event are read: the runbook that they belong to, the fields that tell their ``kinds`` apart,
-    and whether they are about a sanction."""
+    """How the lines of an event are counted: the runbook that they belong to, the fields by whose values they are
+    counted (``kinds``), and whether they report a sanction."""
 
     runbook: Runbook
     kinds: tuple[str, ...] = ()
@@ -45,14 +45,15 @@ READINGS: Final[Mapping[Event, LogReading]] = {
     s.SOCKET_CLOSED: LogReading(Runbook.GUARD, ("reason", "protocol")),
     s.REQUEST_REFUSED: LogReading(Runbook.GUARD, ("code",)),
 }
-"""The events that are read, each for one runbook."""
+"""The events that belong to runbooks."""
 
 _BY_NAME: Final = {event.name: reading for event, reading in READINGS.items()}
 
 
 @dataclass(slots=True)
 class Incident:
-    """All lines that concern one runbook, added up."""
+    """All lines of one runbook, added up. ``monitored`` counts refusals that were not enforced; ``first`` and ``last``
+    are timestamps."""
 
     events: TopCounter = field(default_factory=TopCounter)
     users: TopCounter = field(default_factory=TopCounter)
@@ -70,12 +71,12 @@ class Incident:
         # Several files may be read in any order.
         self.first = min(self.first, entry.timestamp) if self.first else entry.timestamp
         self.last = max(self.last, entry.timestamp)
-        # Lines of monitor mode say so; all others lack the field or have true.
+        # Lines of monitor mode have enforced=false; others have true or lack the field.
         if entry.context.get("enforced") is False:
             self.monitored += entry.weight
         if reading.sanction:
             self.sanctions += 1
-            return  # the offences behind it are lines of their own
+            return  # the offences that brought it have lines of their own
         self.users.add(_shown(entry, "user_id"), entry.weight)
         self.addresses.add(_shown(entry, "ip_address"), entry.weight)
         self.timeline.add(entry.timestamp, entry.weight)
@@ -94,7 +95,7 @@ def _shown(entry: LogLine, field_name: str) -> str:
 
 @dataclass(slots=True)
 class LogSummary:
-    """All lines that were read, added up."""
+    """All lines that were read, added up: the number of all, of those that match the filter, and of unreadable ones."""
 
     lines: int = 0
     matching: int = 0
@@ -117,7 +118,7 @@ class LogSummary:
     def _add(self, entry: LogLine) -> None:
         self.matching += 1
         self.events.add(entry.event, entry.weight)
-        # Other events are counted, and belong to no runbook.
+        # Events of no runbook are counted only.
         reading = _BY_NAME.get(entry.event)
         if reading is None:
             return

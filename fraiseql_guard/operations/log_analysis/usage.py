@@ -1,4 +1,4 @@
-"""Reads from a log what answered requests asked for."""
+"""Reads the measures of answered requests from a log, for tuning."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ _ANSWERED: Final = s.HTTP_REQUEST.name.encode()
 
 @dataclass(slots=True)
 class LogUsage:
-    """The lines of answered requests, summed up in bounded memory."""
+    """The measures of answered requests, added up in bounded memory."""
 
     table: UsageTable = field(default_factory=UsageTable)
     lines: int = 0
-    """All lines."""
+    """Number of all lines."""
     measured: int = 0
-    """Lines with measures."""
+    """Number of lines with measures."""
     without: int = 0
-    """Lines of answered requests without: of other paths, of an older version, or where they are switched off."""
+    """Number of lines of answered requests without measures: of other paths, of older versions, or with measures
+    switched off."""
 
     def read(self, lines: Iterable[bytes], wanted: LogFilter) -> None:
-        """Add the lines of one file. All but those of answered requests are passed over."""
+        """Add the lines of one file that the filter wants. Lines of other events are skipped."""
         for line in unwrapped(lines):
             self.lines += bool(line)
-            # Before it is parsed: most lines of a log may be of other kinds, and of other programs.
+            # Tested before parsing, since most lines may be of other events and other programs.
             if _ANSWERED not in line:
                 continue
             entry = parse(line)

@@ -1,7 +1,7 @@
-"""Judges whether an incident is an attack or a misconfiguration, as the runbooks tell them apart.
+"""Decides whether an incident is an attack or a misconfiguration, by the criteria of the runbooks.
 
-An attack comes from few callers and goes on after refusals. A misconfiguration meets many callers alike, for one
-reason. Where the lines show neither, the verdict is ``unclear``.
+An attack comes from few callers and goes on after refusals. A misconfiguration affects many callers alike, for one
+reason. If the lines show neither, or both, the verdict is ``unclear``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fraiseql_guard.operations.runbooks.model import Runbook
 
 _FEW: Final = 3
 _FEW_SHARE: Final = 0.5
-"""If the few most frequent callers have so much of all events, the incident is theirs."""
+"""Share of all events from which on the few most frequent callers cause the incident."""
 _MANY: Final = 10
 _ONE_REASON: Final = 0.8
 _ENOUGH: Final = 10
-"""Fewer events are too few for a verdict."""
+"""Least events for a verdict."""
 
 
 class CauseKind(StrEnum):
@@ -59,15 +59,15 @@ def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
 
 
 def _callers(incident: Incident) -> Iterator[_Sign]:
-    """Signs of few callers, or of many alike."""
+    """Signs that the incident comes from few callers, or affects many alike."""
     if incident.sanctions:
         yield CauseKind.ATTACK, f"{incident.sanctions} sanctions: callers went on in spite of many refusals"
-    # Most of it comes from few callers that can be named.
+    # Most events come from few identified callers.
     for what, counter in (("addresses", incident.addresses), ("users", incident.users)):
         if _is_of_few(counter) and _are_named(counter):
             yield CauseKind.ATTACK, _of_few(counter, what)
             return
-    # Or many callers meet it alike.
+    # Or many callers are affected alike.
     if len(incident.users) >= _MANY or len(incident.addresses) >= _MANY:
         # The larger of the two is named.
         spread = max((len(incident.users), "users"), (len(incident.addresses), "addresses"))
@@ -86,16 +86,17 @@ def _authentication(incident: Incident) -> Iterator[_Sign]:
     if mistake is not None:
         yield CauseKind.MISCONFIGURATION, mistake
         return
-    # Many callers alike are no misconfiguration here unless one reason stands out; sanctions were said above.
+    # Many callers are a misconfiguration only if one reason stands out. Sanctions have been yielded above.
     yield from (sign for sign in _callers(incident) if sign[0] is CauseKind.ATTACK and "sanctions" not in sign[1])
 
 
 def _mistake(incident: Incident) -> str | None:
-    """What is wrong if nearly all authentications fail for one reason that no attacker brings about."""
+    """The mistake, as a sentence, if nearly all authentications fail for one reason that no attacker causes; else
+    None."""
     reason, share = _leader(incident.kinds.get("failure_reason", TopCounter()))
     if share < _ONE_REASON:
         return None
-    # One reason that clients cause by mistake.
+    # A reason that clients cause by mistake.
     if reason in _OURS:
         return f"{share:.0%} fail for {reason}: {_OURS[reason]}"
     # Tokens that do not verify, from everywhere: the keys differ.
@@ -107,7 +108,7 @@ def _mistake(incident: Incident) -> str | None:
 def _query_dos(incident: Incident) -> Iterator[_Sign]:
     hashes = incident.kinds.get("query_hash", TopCounter())
     _, share = _leader(hashes)
-    # One query of many callers is a client's; many queries of one caller are probes.
+    # One query from many callers comes with a client's release; many queries from one caller are probes.
     one = share >= _ONE_REASON
     if one and len(incident.users) + len(incident.addresses) >= _MANY and not incident.sanctions:
         yield (
@@ -169,7 +170,7 @@ def _few(counter: TopCounter) -> tuple[int, float]:
 
 
 def _is_of_few(counter: TopCounter) -> bool:
-    """Whether the few most frequent callers have half of all events."""
+    """Whether at most three callers have half of all events."""
     return _few(counter)[1] >= _FEW_SHARE
 
 

@@ -1,11 +1,12 @@
-r"""Unwraps log lines that container runtimes and their tools have put something around.
+r"""Unwraps log lines to which container runtimes and their tools have added a prefix or a JSON envelope.
 
 Known are CRI's files (``2026-01-31T12:00:00.1Z stdout F {...}``), Docker's json-file
 (``{"log":"{...}\n","stream":"stdout","time":"..."}``), ``kubectl logs --prefix`` (``[pod/api-1/app] {...}``) and
-``--timestamps``, ``docker compose logs`` (``api-1  | {...}``), and these inside each other. Nothing else is taken off:
-a line of another program that quotes one of the guard's, maybe because its caller made it, must not count as one.
+``--timestamps``, ``docker compose logs`` (``api-1  | {...}``), and combinations of these. Nothing else is removed: a
+line of another program that quotes a line of the guard, which a caller may have forged, must not count as one.
 
-Runtimes cut long lines into parts. Parts of one stream are joined again, also if parts of others stand in between.
+Runtimes cut long lines into parts. The parts of one stream are joined again, although parts of others stand between
+them.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ _CRI: Final = re.compile(_TIME + rb" (stdout|stderr) ([FP])(?::[A-Z]++)*+ ", re.
 _STAMP: Final = re.compile(_TIME + rb" ", re.ASCII)
 _JSON_FILE: Final = (b'{"log":', b'{"stream":', b'{"time":', b'{"attrs":')
 _PREFIXES: Final = (_STAMP, _SOURCE, _COMPOSE)
-"""What may stand before a line, each once."""
+"""Prefixes of a line, each of which may stand there once."""
 MAX_STREAMS: Final = 1_000
-"""Streams whose parts wait for their end at most; beyond, the oldest one is ended."""
+"""Most streams with an unfinished line; beyond, the line of the oldest is ended."""
 
 
 class _WrappedLine(NamedTuple):
-    """One line without its wrapping: its stream, whether it ends a line of that stream, and its text."""
+    """One unwrapped line: its stream, its text, and whether it is whole or the last part of a line (``whole``)."""
 
     stream: bytes
     whole: bool
     text: bytes
     kept: bool
-    """Whether it was wrapped as in a runtime's file. Then its text may be wrapped once more."""
+    """Whether it came from a runtime's file. Then its text may have another prefix or envelope."""
 
 
 def unwrapped(
     lines: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES, max_streams: int = MAX_STREAMS
 ) -> Iterator[bytes]:
-    """The lines without wrapping, each whole; OVERLONG for one that is too long. Parts whose end never comes are
-    yielded as a line at the end."""
+    """Yield the lines without wrapping, joined from their parts; OVERLONG for one that is too long. Unfinished lines
+    are yielded at the end."""
     waiting: dict[bytes, bytearray] = {}  # parts of lines, by their stream
     for line in lines:
         part = _part_of(line)
@@ -53,9 +54,9 @@ def unwrapped(
             # A runtime's file may hold lines with a time stamp of their own.
             yield _part_of(part.text).text if part.kept else part.text
             continue
-        # A part of a long one.
+        # A part of a long line.
         held = waiting.setdefault(part.stream, bytearray())
-        # One part more than allowed is kept, so that the line is known to be too long; the rest is dropped.
+        # Once the line is too long, further parts are dropped.
         if len(held) <= max_line_bytes:
             held += part.text
         if part.whole:
@@ -70,8 +71,8 @@ def _joined(held: bytearray, max_line_bytes: int) -> bytes:
 
 
 def _part_of(line: bytes) -> _WrappedLine:
-    """Take off what stands before a line, and the form of one runtime's file. The text in that is left as it is: it may
-    be the middle of a line, which may look like anything."""
+    """Remove the prefixes of a line, and the envelope of one runtime's file. The text inside of an envelope is not
+    unwrapped further here, since it may be the middle of a line."""
     stream, text, prefixes = b"", line, list(_PREFIXES)
     while True:
         if kept := _of_json_file(text) if text.startswith(b"{") else _of_cri(text):
@@ -80,7 +81,7 @@ def _part_of(line: bytes) -> _WrappedLine:
         found = next((match for each in prefixes if (match := each.match(text))), None)
         if found is None:
             return _WrappedLine(stream, True, text, False)
-        # Each prefix once, so that the loop ends after three of them.
+        # Each prefix once, so that the loop ends.
         prefixes.remove(found.re)
         # The time differs from line to line, and is no part of a stream's name.
         if found.re is not _STAMP:
@@ -94,7 +95,8 @@ def _of_cri(text: bytes) -> _WrappedLine | None:
 
 
 def _of_json_file(text: bytes) -> _WrappedLine | None:
-    """A line of Docker's json-file; None for any other. An entry whose ``log`` has no newline at its end is a part."""
+    """Unwrap a line of Docker's json-file; None for any other line. An entry whose ``log`` does not end with a newline
+    is a part."""
     if not text.startswith(_JSON_FILE):
         return None
     try:

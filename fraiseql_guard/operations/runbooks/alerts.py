@@ -1,7 +1,7 @@
-"""The alerts of the contract, with its names and thresholds, and further ones that belong to the same runbooks.
+"""The alerts of the contract, with its names and thresholds, and further alerts of the same runbooks.
 
-They can fire while limits are enforced, which the originals could not. docs/runbooks/README.md says why each is written
-as it is.
+Their expressions differ from the contract's where these could not fire while limits are enforced.
+docs/runbooks/README.md gives the reason for each expression.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="RateLimitingImpactingUsers",
         runbook=_RATE,
-        # A floor of traffic: one crawler at night is no impact on users.
+        # Least traffic: one crawler at night does not affect users.
         expression="fraiseql:rate_limited:ratio > 0.1 and on (job) fraiseql:rate_limited:rate > 0.1",
         hold="5m",
         severity=_WARNING,
@@ -61,8 +61,8 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="AuthenticationServiceDown",
         runbook=_AUTH,
-        # Floors of traffic: one client without a token, alone at night, is no outage. Several addresses are one, and so
-        # are tokens that fail, also where all callers come through one address.
+        # Least traffic: one client without a token, alone at night, is no outage. It is one if several addresses fail,
+        # or if tokens fail, even where all callers come through one address.
         expression="fraiseql:auth_failures:ratio > 0.5 and on (job)"
         ' (fraiseql:failing_addresses:max{source="token"} >= 3 or fraiseql:token_failures:rate > 0.05)'
         " or fraiseql:key_source_errors:increase > 0",
@@ -75,7 +75,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="CredentialStuffing",
         runbook=_AUTH,
-        # Many addresses, mostly failures, and enough of them: a handful of typing errors is no attack.
+        # Many addresses with many attempts that mostly fail: a handful of typing errors is no attack.
         expression='fraiseql:failing_addresses:max{source="login"} > 20'
         " and on (job) fraiseql:failed_logins:ratio > 0.5 and on (job) fraiseql:failed_logins:rate > 0.1",
         hold="2m",
@@ -137,7 +137,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GraphQLDoSDetected",
         runbook=_DOS,
-        # Caps on what one caller has in flight keep 5 timeouts a second out of reach: a block says the same earlier.
+        # Limits on a caller's operations at work prevent 5 timeouts a second: a block tells of the same attack earlier.
         expression='fraiseql:query_timeouts_user:rate > 5 or fraiseql:sanctions:increase{policy="dos"} > 0',
         hold="2m",
         severity=_CRITICAL,
@@ -210,7 +210,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         name="MemoryLeak",
         runbook=_MEMORY,
         expression="fraiseql:resident_memory:growth > 10 * 1024 * 1024",
-        # A cache that fills stops growing before that.
+        # A cache that fills up stops growing before that.
         hold="1h",
         severity=_WARNING,
         summary="{{ $labels.instance }} grew by {{ $value | humanize1024 }}B within [30m]",

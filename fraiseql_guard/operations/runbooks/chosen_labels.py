@@ -1,4 +1,5 @@
-"""Labels that the operator chooses: those that rules and panels are summed by, and those that every alert carries."""
+"""Puts the operator's labels into rules and panels: those that they are summed by, and those that every alert
+carries."""
 
 from __future__ import annotations
 
@@ -7,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 BY: Final = ("job",)
-"""The labels that the tables are written with, and the default."""
+"""The labels that the tables are summed by, and the default."""
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TAKEN: Final = frozenset(
     "instance pid user_id ip_address le code policy part metric reason protection kind outcome source datname".split()
 )
 """Labels that the rules use themselves: the operator cannot choose them."""
 _OURS: Final = frozenset(("alertname", "alertstate", "severity", "runbook"))
-# All expressions group by job first, which is where further labels go in.
+# All expressions group by job first, where further labels are inserted.
 _GROUPING: Final = re.compile(r"\b(by|on) \(job\b")
 
 
@@ -46,12 +47,12 @@ def parse_labels(texts: Iterable[str], option: str = "--label") -> dict[str, str
 
 
 def summed_by(expression: str, by: tuple[str, ...]) -> str:
-    """An expression of the tables, with the operator's labels in the place of ``job``."""
+    """An expression of the tables with the operator's labels in place of ``job``."""
     return expression if by == BY else _GROUPING.sub(rf"\1 ({', '.join(by)}", expression)
 
 
 def named_by(template: str, by: tuple[str, ...]) -> str:
-    """A text of the tables, with the values of the operator's labels in the place of the job."""
+    """A text of the tables with the values of the operator's labels in place of the job."""
     return template.replace("{{ $labels.job }}", "/".join(f"{{{{ $labels.{name} }}}}" for name in by))
 
 
@@ -62,7 +63,7 @@ def selected_by(expression: str, by: tuple[str, ...]) -> str:
 
 
 def legend_by(legend: str, by: tuple[str, ...]) -> str:
-    """The legend of a panel's series, with the operator's labels in the place of ``job``."""
+    """The legend of a panel's series with the operator's labels in place of ``job``."""
     return legend.replace("{{job}}", "/".join(f"{{{{{name}}}}}" for name in by))
 
 

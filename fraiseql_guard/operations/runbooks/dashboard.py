@@ -1,4 +1,4 @@
-"""Writes the dashboard as Grafana imports it, from the rows in panels.py."""
+"""Writes the dashboard for Grafana's import, from the rows in panels.py."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _RED, _GREEN = "red", "green"
 
 
 def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
-    """The whole dashboard, for the same choices as the rules; labels of alerts make no difference."""
+    """The dashboard as JSON data, for the same choices as the rules (``choices.labels`` are not used)."""
     base = choices.runbook_url.rstrip("/")
     return {
-        # A fixed uid: an import replaces the dashboard that is there, and links to it stay good.
+        # With a fixed uid an import replaces an older dashboard, and links to it stay valid.
         "uid": "fraiseql-ops",
         "title": "FraiseQL operations",
         "description": "One row for each operational runbook. Written by `fraiseql-guard dashboard`.",
@@ -44,17 +44,17 @@ def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
 
 
 def render_dashboard(choices: Choices = DEFAULTS, *, folder_uid: str | None = None) -> str:
-    """The dashboard's file for Grafana's import; with ``folder_uid`` ("" is its first folder) the body of a request to
-    Grafana's HTTP API, ``POST /api/dashboards/db``, which replaces the dashboard that is there."""
+    """The dashboard as a file for Grafana's import. With ``folder_uid`` (empty for the first folder) it is the body of
+    a request to Grafana's HTTP API, ``POST /api/dashboards/db``, which replaces an older dashboard."""
     shown: dict[str, Any] = dashboard(choices)
     if folder_uid is not None:
-        # Grafana's API finds the dashboard by its uid; a null id and overwrite replace what is there.
+        # Grafana's API finds the dashboard by its uid; a null id and overwrite replace an older one.
         shown = {"dashboard": {"id": None, **shown}, "folderUid": folder_uid, "overwrite": True}
     return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
 
 def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
-    """Rows and panels with their places. Ids count up, so that a change of one panel changes few others."""
+    """The rows and panels with their places. Ids count up, so that a change of one panel changes few other lines."""
     top, number = 0, 1
     for row in ROWS:
         yield _row(row, number, top)
@@ -74,7 +74,7 @@ def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
 
 
 def _lines(panels: tuple[Panel, ...]) -> list[tuple[Panel, ...]]:
-    """The panels in as few lines as possible, equally long where the number allows it."""
+    """The panels in as few lines as possible, of equal length where their number allows it."""
     # Ceiling division: as few lines as possible, then as few panels in each as that allows.
     count = -(-len(panels) // _MAX_PANELS_IN_LINE)
     size = -(-len(panels) // count)
@@ -217,7 +217,7 @@ def _data_source() -> dict[str, Any]:
 
 
 def _variables(by: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """A variable for each label. Each offers the values that the variables before it leave."""
+    """A variable for each label. It offers the label's values under the choices in the variables before it."""
     chosen: list[str] = []
     for label in (*by, "instance"):
         yield _variable(label, ", ".join(chosen))
@@ -230,11 +230,11 @@ def _variable(label: str, chosen: str) -> dict[str, Any]:
         "type": "query",
         "datasource": _SOURCE,
         "query": {
-            # Every instance has this series as soon as it starts.
+            # A series that every instance has from its start.
             "query": f"label_values(fraiseql_response_time_seconds_count{{{chosen}}}, {label})",
             "refId": label,
         },
-        # When the time range changes: instances come and go.
+        # Refreshed when the time range changes, since instances come and go.
         "refresh": 2,
         "includeAll": True,
         "multi": True,

@@ -1,4 +1,4 @@
-"""Metrics of Prometheus and of other exporters that the rules read. They are not part of the guard's vocabulary."""
+"""Names of metrics that the rules read and the guard does not emit: those of Prometheus and of other exporters."""
 
 from __future__ import annotations
 

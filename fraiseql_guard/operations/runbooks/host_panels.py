@@ -1,4 +1,4 @@
-"""Panels about what the app stands on: its database, and the process that it runs in."""
+"""Panels about the database of the app, and the process in which it runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DATABASE: Final = PanelRow(
         ),
         one(
             "Slowest tables, mean",
-            # A mean is a sum of seconds over a number of statements; a mean of means would let rare tables count alike.
+            # Seconds divided by statements: a mean of means would give rare tables the same weight as frequent ones.
             f"topk(10, sum by (table_name) (rate(fraiseql_db_query_duration_seconds_sum{{{PODS}}}[5m]))"
             f" / sum by (table_name) (rate(fraiseql_db_query_duration_seconds_count{{{PODS}}}[5m])))",
             "{{table_name}}",

@@ -1,4 +1,4 @@
-"""The rows of the tables of rules and panels."""
+"""The types of the rows in the tables of recordings, alerts and panels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Runbook(StrEnum):
-    """The five runbooks of the contract, and ours about the guard itself. The value is the text's file name."""
+    """The five runbooks of the contract, and that of the guard itself. The value is the name of the runbook's file."""
 
     RATE_LIMITING = "rate-limiting-triggered"
     AUTHENTICATION = "authentication-failures"
@@ -18,13 +18,13 @@ class Runbook(StrEnum):
 
     @property
     def spoken(self) -> str:
-        """The runbook's name for people."""
+        """The name of the runbook as people write it."""
         words = self.value.replace("-", " ").replace("graphql", "GraphQL").replace(" dos", " DoS")
         return words[0].upper() + words[1:]
 
 
 class Severity(StrEnum):
-    """How urgent: critical wakes the engineer on call, warning waits for the morning, info is to be known."""
+    """How urgent an alert is: critical wakes the engineer on call, warning waits for the morning, info only informs."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -33,7 +33,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A series that Prometheus computes once for alerts and dashboard. Its name has no window, because that can be
+    """A series that Prometheus computes once for alerts and dashboard. Its name does not tell the window, which may be
     scaled."""
 
     name: str
@@ -45,8 +45,8 @@ class Recording:
 class Alert:
     """A condition that fires once it has held for ``hold``.
 
-    ``summary`` and ``description`` are Prometheus templates; a window in brackets (``[5m]``) is scaled with those of
-    the expression and printed without its brackets.
+    ``summary`` and ``description`` are Prometheus templates. A window in brackets (``[5m]``) in them is scaled like
+    those of the expression, and written without the brackets.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A chart of one or several expressions. ``threshold`` is that of the alert, drawn as a line."""
+    """A chart of one or several expressions. ``threshold`` is the threshold of an alert, which is drawn as a line."""
 
     title: str
     queries: tuple[Query, ...]
@@ -77,14 +77,14 @@ class Panel:
     good_above: bool = False
     about: str = ""
     kind: str = "timeseries"
-    """timeseries, stat, table or bargauge, as Grafana calls them."""
+    """Grafana's name of the kind: timeseries, stat, table or bargauge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelRow:
-    """The panels of one runbook; without a runbook, the overview.
+    """A row of panels of one runbook; the overview has none.
 
-    ``title`` is that of a further row of the same runbook.
+    ``title`` is set for a further row of the same runbook.
     """
 
     runbook: Runbook | None

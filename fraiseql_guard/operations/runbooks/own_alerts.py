@@ -1,4 +1,4 @@
-"""Alerts about the guard itself, of which the contract has none."""
+"""Alerts about the guard itself, for which the contract has none."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ _CRITICAL, _WARNING, _INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
 _GUARD = Runbook.GUARD
 
 _SEEN: Final = "fraiseql_response_time_seconds_count"
-"""A series that every instance has as soon as it starts."""
+"""A series that every instance has from its start."""
 
 
 def _happened(metric: str, by: str) -> str:
-    """The expression for what was counted within [5m], by labels: the whole value of a new series, else its increase.
+    """The expression for the counts of a metric within [5m], by labels: the whole value of a new series, else its
+    increase.
 
-    The counter of an instance may be above 0 when it is scraped for the first time. A series that was seen within a day
-    is not new, however many scrapes were missed since.
+    A new instance's counter may be above 0 at its first scrape. A series that was seen within a day is not new, however
+    many scrapes were missed since.
     """
-    # increase() needs two samples, and takes the first one of a series for its zero.
+    # increase() needs two samples, and takes the first sample of a series as its zero.
     born = f"({metric} unless present_over_time({metric}[1d] offset 5m))"
     return f"sum by ({by}) ({born} or increase({metric}[5m]))"
 
@@ -28,7 +29,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardUnavailable",
         runbook=_GUARD,
-        # 5 % in all is what fires; 1 % leaves out codes that hardly occur, and the rate is a floor of traffic.
+        # It fires at 5 % of all. The 1 % leaves out codes that hardly occur; the rate is the least traffic.
         expression="fraiseql:unavailable_code:ratio > 0.01"
         " and on (job) fraiseql:unavailable:ratio > 0.05 and on (job) fraiseql:unavailable:rate > 0.02",
         hold="2m",
@@ -61,7 +62,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="AppGraphQLErrors",
         runbook=_GUARD,
-        # An answer with errors mostly has the status 200, so that AppServerErrors does not see it.
+        # AppServerErrors misses answers with errors, which mostly have the status 200.
         expression="fraiseql:graphql_errors:ratio > 0.25 and on (job) fraiseql:graphql_errors:rate > 0.05",
         hold="5m",
         severity=_WARNING,
@@ -72,7 +73,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardAbsent",
         runbook=_GUARD,
-        # It fires for an hour: after that, a job that was taken away on purpose is no longer missed.
+        # It fires for an hour at most, so that it ends for a job that was removed on purpose.
         expression=f"count by (job) (present_over_time({_SEEN}[1h])) unless on (job) count by (job) ({_SEEN})",
         hold="2m",
         severity=_CRITICAL,
@@ -83,7 +84,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardInstanceAbsent",
         runbook=_GUARD,
-        # Only targets that have shown the guard's metrics before.
+        # Only for targets that had the guard's metrics before.
         expression=f"max by (job, instance) (up) == 0 and on (job, instance) present_over_time({_SEEN}[1d])",
         hold="2m",
         severity=_WARNING,
@@ -105,7 +106,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardStoreDown",
         runbook=_GUARD,
-        # Not only while it is open without a break: one that opens and closes decides without Redis as often.
+        # Not only while it stays open: a breaker that opens and closes decides without Redis as often.
         expression="max by (job, instance) (avg_over_time(fraiseql_guard_store_breaker_open[2m])) > 0.25",
         hold="1m",
         severity=_CRITICAL,
@@ -125,7 +126,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardMonitoring",
         runbook=_GUARD,
-        # Monitor mode is meant to end: a quarter of an hour is enough to look at what it counts.
+        # Monitor mode is meant to end: a quarter of an hour is enough to read its counts.
         expression="max by (job, protection) (fraiseql_guard_mode_monitor) == 1",
         hold="15m",
         severity=_WARNING,
@@ -137,7 +138,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         name="GuardSanctionImposed",
         runbook=_GUARD,
         expression="fraiseql:sanctions:increase > 0",
-        # At once: the sanction is in force already.
+        # Without a hold: the sanction is in force already.
         hold="0s",
         severity=_INFO,
         summary="{{ $value }} blocked automatically ({{ $labels.policy }})",
@@ -188,7 +189,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         name="GuardRequestsAbandoned",
         runbook=_GUARD,
         expression=_happened("fraiseql_guard_abandoned_total", "job, instance") + " > 0",
-        hold="0s",  # those that come at once have grown the counter for [5m] and no longer
+        hold="0s",  # connections that come at once let the counter grow within [5m] only
         severity=_WARNING,
         summary="The app of {{ $labels.instance }} goes on after its deadline",
         description="Requests of {{ $labels.instance }} ({{ $labels.job }}) were cancelled and did not end: the app"
@@ -207,7 +208,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardSocketReconnectStorm",
         runbook=_GUARD,
-        # More than five times all of them in a minute; a few lone clients are no storm.
+        # More than five times the open connections in a minute; a few lone clients are no storm.
         expression="fraiseql:sockets_opened:rate * 12 > sum by (job) (fraiseql_guard_sockets)"
         " and on (job) fraiseql:sockets_opened:rate > 0.5",
         hold="3m",

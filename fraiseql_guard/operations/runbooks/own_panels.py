@@ -1,4 +1,4 @@
-"""Panels of the overview, which come first whatever has happened, and panels about the guard itself."""
+"""Panels of the overview, the first row of the dashboard, and panels about the guard itself."""
 
 from __future__ import annotations
 

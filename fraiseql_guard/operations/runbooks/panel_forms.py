@@ -1,4 +1,4 @@
-"""Short forms of the most common panels: of one expression, and rankings."""
+"""Functions that make the most common panels: charts of one expression, and rankings."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PODS: Final = 'job=~"$job", instance=~"$instance"'
 
 
 def one(title: str, expression: str, legend: str = "{{job}}", **options: object) -> Panel:
-    """A panel of one expression; ``options`` are those of Panel."""
+    """A panel of one expression; ``options`` are further fields of Panel."""
     return Panel(title=title, queries=(Query(expression, legend),), **options)  # type: ignore[arg-type]
 
 
 def top(title: str, label: str, expression: str, about: str) -> Panel:
-    """A ranking of the values of a label."""
+    """A panel that ranks the values of a label."""
     return Panel(
         title=title, queries=(Query(expression, f"{{{{{label}}}}}"),), unit="reqps", kind="bargauge", about=about
     )

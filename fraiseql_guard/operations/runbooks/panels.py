@@ -1,4 +1,4 @@
-"""What the dashboard shows, row by row: one row for each runbook, read from left to right as the runbook is."""
+"""The rows of the dashboard: one for each runbook, with its panels in the order of the runbook's steps."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 title="Complexity and depth, 95 %",
                 queries=tuple(
                     Query(
-                        # Buckets of all instances are added before the quantile is taken: quantiles cannot be averaged.
+                        # The buckets of all instances are added first, since quantiles cannot be averaged.
                         f"histogram_quantile(0.95, sum by (le)"
                         f" (rate(fraiseql_graphql_query_{what}_bucket{{{PODS}}}[5m])))",
                         what,

@@ -1,10 +1,9 @@
 """The series that Prometheus computes once for alerts and dashboard.
 
 They use totals that exist with 0 from the start, because a series that appears with 40 has an increase of 0. Metrics
-with a caller's label rank the callers; the totals say how much there is. Everything is summed by ``job``, so that one
-Prometheus can watch several apps; the operator may choose other labels (chosen_labels.py). Ratios without traffic are
-NaN, which no alert takes for a number. They are of callers' requests alone: those of Prometheus and of probes are left
-out.
+with a caller's label only rank the callers. Everything is summed by ``job``, so that one Prometheus can watch several
+apps; the operator may choose other labels (chosen_labels.py). Ratios without traffic are NaN, with which no alert
+fires. Requests of Prometheus and of probes are left out of them.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:response_time:p95",
-        # le is the bound of a bucket: the quantile is read from all of them.
+        # le is the upper bound of a bucket, which the quantile needs.
         "histogram_quantile(0.95, sum by (job, le) (rate(fraiseql_response_time_seconds_bucket[5m])))",
         "95 % of the answers were faster than this many seconds.",
     ),
@@ -60,7 +59,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:rate_limited_user:rate",
-        # anonymous and __other__ stand for many callers: neither is one user.
+        # anonymous and __other__ are left out, since both stand for many callers.
         'sum by (job, user_id) (rate(fraiseql_rate_limit_exceeded_total{user_id!~"anonymous|__other__"}[5m]))',
         "The same of each verified user.",
     ),
@@ -83,7 +82,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:failing_addresses:max",
-        # The largest, not the sum: instances behind a balancer see the same addresses.
+        # The maximum, not the sum: instances behind a load balancer see the same addresses.
         "max by (job, source) (fraiseql_guard_failing_addresses)",
         "Addresses that failed within 5 minutes at one instance: at least so many there are.",
     ),
@@ -94,7 +93,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:failed_logins:ratio",
-        # Attempts at a locked login were not tried, so that they are no part of the whole.
+        # Attempts at a locked login are not authenticated, so they are not part of the total.
         'fraiseql:failed_logins:rate / sum by (job) (rate(fraiseql_guard_logins_total{outcome!="locked"}[5m]))',
         "Part of the logins that failed.",
     ),
@@ -155,7 +154,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:sanctions:increase",
-        # Blocks by an operator are no alarm: a person has just decided them.
+        # Without blocks by operators, who know of them.
         'round(sum by (job, policy) (increase(fraiseql_guard_sanctions_total{policy!="operator"}[5m])))',
         "Sanctions that the guard imposed by itself, by policy.",
     ),
@@ -168,7 +167,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:db_connections:ratio",
-        # 1e-9: no traffic at all is no refusal, and not NaN. Where nothing gets through, the pool is full.
+        # 1e-9 makes the ratio 0 without traffic, in place of NaN. If no operation gets through, the pool is full.
         "clamp_max((sum by (job, instance) (fraiseql_db_connections_active)"
         " + sum by (job, instance) (fraiseql_guard_db_connections_waiting))"
         " / sum by (job, instance) (fraiseql_db_connections_total)"
@@ -183,10 +182,10 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
         " + sum by (job, datname) (rate(pg_stat_database_blks_read[5m])))",
         "Part of the blocks that PostgreSQL found in its cache (from postgres_exporter).",
     ),
-    # --- memory; other programs export process_* and python_gc_* as well, so only where a guard is
+    # --- memory; only of instances with a guard, since other programs export process_* and python_gc_* as well
     Recording(
         "fraiseql:resident_memory:growth",
-        # delta, not increase: memory is a gauge, and may shrink.
+        # delta, not increase: memory is a gauge that may shrink.
         "sum by (job, instance) (delta(process_resident_memory_bytes[30m]))"
         " and on (job, instance) fraiseql_response_time_seconds_count",
         "Growth of the resident memory in half an hour, in bytes, all workers of an instance together.",
@@ -216,7 +215,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:unavailable_code:ratio",
-        # group_left: many codes on the left share the one rate of their job.
+        # group_left: the many codes on the left share one rate for each job.
         f"sum by (job, code) (rate({_UNAVAILABLE}[5m])) / on (job) group_left () fraiseql:requests:rate",
         "The same by the reason.",
     ),

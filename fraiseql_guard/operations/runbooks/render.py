@@ -1,4 +1,4 @@
-"""Writes the rules as files that Prometheus reads."""
+"""Writes the recordings and alerts as rule files for Prometheus."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fraiseql_guard.operations.runbooks.own_alerts import OWN_ALERTS
 from fraiseql_guard.operations.runbooks.recordings import RECORDINGS
 
 ALERTS: Final[tuple[Alert, ...]] = (*RUNBOOK_ALERTS, *OWN_ALERTS)
-"""All alerts."""
+"""The alerts of the runbooks, and those of the guard itself."""
 RUNBOOK_URL: Final = "docs/runbooks"
-"""The address of the runbooks' texts, unless the operator gives another."""
+"""The address of the runbooks, unless the operator gives another."""
 RECORDING_FILE: Final = "fraiseql-recording.yml"
 OPERATOR_FILE: Final = "prometheus-rule.yaml"
 
 _RECORDING: Final = RECORDING_FILE.removesuffix(".yml")
 _SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# A window in brackets, or an offset: both are times that a scale stretches, and numbers elsewhere are thresholds.
+# A window in brackets, or an offset. The scale multiplies only these: numbers elsewhere are thresholds.
 _WINDOW: Final = re.compile(r"(?P<before>\[|\boffset )(?P<number>\d+)(?P<unit>[smhd])(?P<after>\]?)")
 _HEADER: Final = (
     "# Written by `fraiseql-guard alerts`; change the tables in fraiseql_guard/operations/runbooks, not this file.\n"
@@ -34,8 +34,8 @@ _HEADER: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What an operator may choose. ``scale`` multiplies windows and holds, never a threshold; ``by`` are the labels
-    that everything is summed by, ``labels`` those that every alert carries.
+    """The choices of an operator. ``scale`` multiplies windows and holds, but no threshold. ``by`` are the labels that
+    everything is summed by, ``labels`` those that every alert carries.
 
     ValueError if the scale is no positive number.
     """
@@ -54,13 +54,13 @@ DEFAULTS: Final = Choices()
 
 
 def rule_files(choices: Choices = DEFAULTS) -> dict[str, str]:
-    """The text of every rule file, by its name."""
+    """The text of every rule file by its file name."""
     return {f"{name}.yml": _HEADER + _yaml({"groups": [group]}) for name, group in _groups(choices).items()}
 
 
 def prometheus_rule(choices: Choices = DEFAULTS, *, metadata_labels: Mapping[str, str] | None = None) -> str:
-    """All rules as a PrometheusRule, the resource of the Prometheus Operator. ``metadata_labels`` are those by which a
-    Prometheus selects its rules (its ``ruleSelector``)."""
+    """All rules as a PrometheusRule, the resource of the Prometheus Operator. A Prometheus selects it by
+    ``metadata_labels`` (its ``ruleSelector``)."""
     labels = dict(metadata_labels or {})
     return _HEADER + _yaml(
         {
@@ -73,8 +73,8 @@ def prometheus_rule(choices: Choices = DEFAULTS, *, metadata_labels: Mapping[str
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Write all files into a folder, which is made if it is missing. Returns their paths. OSError if that cannot be
-    done."""
+    """Write ``texts`` by file name into a folder, which is created if it is missing. Returns the files' paths.
+    OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in texts.items():
@@ -85,12 +85,12 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
 
 
 def write_rule_files(folder: Path, choices: Choices = DEFAULTS) -> list[Path]:
-    """Write :func:`rule_files`."""
+    """Write :func:`rule_files` into a folder. Returns the files' paths. OSError."""
     return write_files(folder, rule_files(choices))
 
 
 def _groups(choices: Choices) -> dict[str, dict[str, Any]]:
-    """A group of recording rules, and one of alerts for each runbook, by the names of their files."""
+    """By file name: the group of recording rules, and a group of alerts for each runbook."""
     recorded = [_recorded(each, choices) for each in RECORDINGS]
     groups = {_RECORDING: {"name": _RECORDING, "rules": recorded}}
     for runbook in Runbook:
@@ -100,12 +100,12 @@ def _groups(choices: Choices) -> dict[str, dict[str, Any]]:
 
 
 def scaled(expression: str, scale: float) -> str:
-    """An expression, with its windows and offsets multiplied by ``scale``."""
+    """An expression with its windows and offsets multiplied by ``scale``."""
     return _WINDOW.sub(lambda at: f"{at['before']}{_duration(at, scale)}{at['after']}", expression)
 
 
 def duration(text: str, scale: float = 1.0) -> str:
-    """A duration such as ``5m``, scaled, in Prometheus' form: at least a millisecond unless it is zero."""
+    """A duration such as ``5m`` multiplied by ``scale``, in Prometheus' form; at least 1 ms unless it is zero."""
     found = re.fullmatch(r"(?P<number>\d+)(?P<unit>[smhd])", text)
     if found is None:
         raise ValueError(f"{text!r} is no duration. Accepted: for example 5m")
@@ -147,5 +147,5 @@ def _alert(alert: Alert, choices: Choices) -> dict[str, Any]:
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
-    # In the order of the tables: group, then rules, as Prometheus' own examples are written.
+    # Keys keep their order (group, then rules), as in Prometheus' own examples.
     return yaml.safe_dump(document, sort_keys=False, width=110, allow_unicode=True)

@@ -1,6 +1,6 @@
-"""Finds the limits that fit real use: what requests ask for, summed up in bounded memory, and what follows from it.
+"""Recommends limits that fit real use, by distributions of what requests ask for, which take bounded memory.
 
-``sketch`` holds distributions; ``usage`` sums observations up, which ``observing`` reads from log lines and ``watch``
-takes from requests; ``usage_report`` is what several workers' sums come to. ``advice`` recommends limits, ``rates`` the
-rates among them, and ``costs`` compares cost points with the database's time. ``report`` and ``charts`` show them.
+``observing`` reads observations from log lines, ``watch`` takes them from requests. ``usage`` and ``rates`` add them
+up, in the distributions of ``sketch``; ``usage_report`` merges those of several workers. ``advice`` recommends limits
+and rates, ``costs`` compares cost points with the time in the database. ``report`` and ``charts`` show the result.
 """

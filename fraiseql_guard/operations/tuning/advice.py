@@ -1,8 +1,9 @@
 """Recommends a value for each limit: the smallest round one that ordinary use fits into.
 
-A value fits if it would refuse at most 0.1 % of the ordinary requests and nothing that more than three callers have
-asked for with one operation. What at most three callers ask for moves no limit, however often they do. A request is
-ordinary unless a limit in force has something against its operation, and at most three callers have sent that.
+Use fits into a value that would refuse at most 0.1 % of the ordinary requests, and no number that more than three
+callers have reached with one operation. At most three callers never move a limit, however many requests they send. A
+request is ordinary unless its operation was refused (or would be) by a limit in force, and was sent by at most three
+callers.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from fraiseql_guard.operations.tuning.usage_report import MeasureUse, RateSummar
 REFUSED_SHARE: Final = 0.001
 """Share of the ordinary requests that a recommended limit may refuse."""
 FEW_CALLERS: Final = SHARED_BY - 1
-"""So many callers never move a limit."""
+"""At most so many callers never move a limit."""
 ENOUGH_REQUESTS: Final = 1_000
-"""Fewer requests say too little about one in a thousand."""
+"""Least ordinary requests for a recommendation: of fewer, one in a thousand says too little."""
 ENOUGH_CALLERS: Final = 10
 ENOUGH_MINUTES: Final = 30
-"""Fewer minutes of callers say too little about a rate."""
+"""Least minutes, summed over callers, for a recommended rate."""
 _STEPS: Final = (10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100)
 _MINUTE: Final = 60
 _LEAST_RATE: Final = 10
@@ -38,7 +39,8 @@ _RATE_REASON: Final = "twice what all callers but three stay below, or all but 0
 
 
 def round_up(number: float) -> int:
-    """The smallest round number from 1 on that is not smaller: 1 to 10, 12, 15, 20, 25, 30, 40, ... and their tens."""
+    """The smallest round number that is at least ``number``: 1 to 10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80,
+    100, and the two-digit ones times powers of ten."""
     if number <= 10:
         return max(1, math.ceil(number))
     scale: int = 10 ** (math.floor(math.log10(number)) - 1)
@@ -46,7 +48,7 @@ def round_up(number: float) -> int:
 
 
 def advise(report: UsageReport, settings: Settings) -> list[LimitAdvice]:
-    """Advice for every limit of which something was seen, and for the rates."""
+    """The advice for every limit whose measure was seen, and for the rates."""
     limits = [_limit(measure, report, settings) for measure in MEASURES if measure.name in report.measures]
     return [*limits, *_rates(report, settings)]
 
@@ -92,7 +94,7 @@ def _fitting(use: MeasureUse, measure: Measure) -> int:
         few = use.ordinary_callers.above(number) <= FEW_CALLERS
         return number >= use.shared and (few or use.ordinary.above(number) <= allowed)
 
-    # The least number that fits is one that was seen.
+    # The smallest number that fits is one that was seen.
     candidates: list[int] = [use.shared, *(number for number, _ in use.ordinary.bins()), 0]
     needed = min(filter(fits, candidates), default=use.ordinary.largest)
     return max(measure.least, round_up(needed * measure.headroom / measure.scale))
@@ -118,7 +120,7 @@ def _too_little(report: UsageReport, ordinary: int) -> str:
 
 
 def _reason(use: MeasureUse, measure: Measure, everything: QuantileSketch, found: float) -> str:
-    """Why this value, in a sentence; with what it leaves out."""
+    """The reason of a recommended value, and the requests above it, as text."""
     shared = f"{use.shared / measure.scale:,g} {measure.unit}"
     parts = [f"more than three callers have reached {shared} with one operation" if use.shared else "nothing is shared"]
     if measure.headroom != 1:
@@ -145,7 +147,7 @@ def _rates(report: UsageReport, settings: Settings) -> Iterator[LimitAdvice]:
 
 
 def _rate_of(tier: str, settings: Settings) -> tuple[str, Rate] | None:
-    """The option and the rate of a tier. Users of a tier without a rate are among those of none."""
+    """The option and the rate of a tier; None for a tier without a rate of its own."""
     if tier in settings.tiers:
         return "tiers", settings.tiers[tier]
     option = {"anonymous": "rate_limit_default", "authenticated": "rate_limit_authenticated"}.get(tier)
@@ -190,13 +192,13 @@ def _a_minute(rate: Rate) -> Limit | None:
 
 
 def _with_minute(rate: Rate, tokens: int) -> str:
-    """The rate with other tokens a minute, as it is written; its further windows stay."""
+    """A rate as text, with ``tokens`` in its window of a minute; other windows stay."""
     limits = [Limit(tokens, _MINUTE) if each.window_seconds == _MINUTE else each for each in rate.limits]
     return str(Rate(tuple(limits)))
 
 
 def assignments(advice: Iterable[LimitAdvice], settings: Settings) -> Mapping[str, str]:
-    """The values to set, by variable: of every limit for which another value than the present one is recommended."""
+    """The recommended values by variable, without those that are set already."""
     changing = [each for each in advice if each.changes]
     found = {each.variable: each.sets for each in changing}
     # The tiers have one variable together.
@@ -205,13 +207,13 @@ def assignments(advice: Iterable[LimitAdvice], settings: Settings) -> Mapping[st
 
 
 def _tiers_with(settings: Settings, changed: Mapping[str, str]) -> str:
-    """The variable of the tiers, with other rates for some of them."""
+    """The value of the variable for tiers, with the ``changed`` rates in place of those of the settings."""
     rates = {**{name: str(each) for name, each in settings.tiers.items()}, **changed}
     return ",".join(f"{name}={rate}" for name, rate in rates.items())
 
 
 def _fitting_rate(rate: RateSummary) -> int:
-    """The smallest count that at most three callers exceed, or 0.1 % of the minutes."""
+    """The smallest count that at most three callers exceed, or at most 0.1 % of the minutes."""
     allowed = rate.peaks.total * REFUSED_SHARE
 
     def fits(number: int) -> bool:
@@ -244,5 +246,5 @@ def _in_units(sketch: QuantileSketch, scale: int) -> Mapping[str, float]:
 
 
 def _written(number: float) -> str:
-    """A number as it stands in a variable: without a fraction where it has none."""
+    """A number as text for a variable, without a fraction if it is whole."""
     return f"{number:.0f}" if float(number).is_integer() else f"{number:g}"

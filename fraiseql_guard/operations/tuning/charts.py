@@ -1,4 +1,4 @@
-"""Pictures of a distribution with its limit: an SVG file, and a strip of characters for a terminal.
+"""Draws a distribution with its limit: as an SVG file, and as a strip of characters for a terminal.
 
 The SVG has no script and no font of its own, and follows the reader's light or dark setting.
 """
@@ -28,7 +28,7 @@ text{fill:currentColor}.quiet{opacity:.7}.axis{stroke:currentColor;opacity:.5}
 
 
 def svg(advice: LimitAdvice) -> str:
-    """The picture of one limit."""
+    """The chart of one limit as an SVG document."""
     marks = advice.histogram.marks
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
@@ -59,7 +59,7 @@ def _bars(seen: Histogram) -> Iterator[str]:
     width, height = (_WIDTH - _LEFT - _RIGHT) / COLUMNS, _HEIGHT - _TOP - _BOTTOM
     for number, count in enumerate(seen.columns):
         if count:
-            # By the square root, so that a tail of a few requests in a million can still be seen.
+            # Scaled by the square root, so that a tail of a few requests in a million is visible.
             tall = max(1.5, height * math.sqrt(count / highest))
             left, top = _LEFT + number * width, _HEIGHT - _BOTTOM - tall
             yield (

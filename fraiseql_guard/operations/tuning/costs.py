@@ -1,4 +1,5 @@
-"""Cost points beside what the database really took: whether they rank operations alike, and which would fit better."""
+"""Compares cost points with the time in the database: whether both rank operations alike, and which points fit
+better."""
 
 from __future__ import annotations
 
@@ -11,17 +12,18 @@ from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.operations.tuning.usage_report import OperationSummary, UsageReport
 
 ENOUGH_TIMES: Final = 20
-"""Requests of an operation or a field whose median counts."""
+"""Least requests of an operation or a field for a meaningful median."""
 ENOUGH_OPERATIONS: Final = 5
-"""Operations that a correlation needs at least, and fields that a comparison does."""
+"""Least operations for a correlation, and least fields for a comparison."""
 _MISPRICED: Final = 2.0
-"""A field is mispriced if its points are off by more than so many times."""
+"""A field is mispriced if its points are too low or too high by at least this factor."""
 _MOST_POINTS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DearOperation:
-    """One operation: how often it came, and its medians. ``callers`` are four at most."""
+    """One operation with its number of requests and its medians. ``callers`` is the number of its callers; 4 stands for
+    4 or more."""
 
     name: str
     query_hash: str
@@ -29,17 +31,17 @@ class DearOperation:
     callers: int
     points: int
     database_count: int
-    """Its requests with statements."""
+    """Number of its requests with statements in the database."""
     database_us: int
-    """Their time in microseconds."""
+    """Median of their time in the database, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostAdvice:
-    """How well points tell what operations take of the database.
+    """How well the points of operations agree with their time in the database.
 
-    ``correlation`` is Spearman's, from -1 to 1; None where too little is known, and then ``why`` says so. ``fitting``
-    are weights that single fields would need, by Type.field; ``value`` is FRAISEQL_GUARD_FIELD_COSTS with them.
+    ``correlation`` is Spearman's, from -1 to 1; None if too little is known, which ``why`` says. ``fitting`` has better
+    weights by Type.field; ``value`` is that of FRAISEQL_GUARD_FIELD_COSTS with them, empty without any.
     """
 
     correlation: float | None
@@ -48,7 +50,7 @@ class CostAdvice:
     fitting: Mapping[str, int]
     value: str
     dearest: Sequence[DearOperation]
-    """The operations that have taken the most of the database, or of points where its time is not known."""
+    """The operations that took the most time in the database, or the most points if no time is known."""
 
 
 def compare_costs(report: UsageReport, settings: Settings, *, top: int = 10) -> CostAdvice:
@@ -91,8 +93,8 @@ def _dear(each: OperationSummary) -> DearOperation:
 
 
 def _fitting(report: UsageReport) -> Mapping[str, int]:
-    """Weights of root fields that are priced too low: those with which the median request would have the points that
-    its time is worth. One point is worth what it takes in the median of all fields."""
+    """Better weights for root fields that are priced too low: with them, the median request of a field has the points
+    that its time is worth. One point is worth its median time over all fields, in microseconds."""
     known = {
         name: each
         for name, each in report.fields.items()
@@ -107,14 +109,14 @@ def _fitting(report: UsageReport) -> Mapping[str, int]:
         if not points / _MISPRICED < each.points < points * _MISPRICED:
             # c = n * (w + children): the weight stands once for each item of a list.
             weight = 1 + round((points - each.points) / max(1, each.size))
-            # Never below what it is without a weight: a cheaper field is no reason to admit larger requests.
+            # Never below the default weight: a cheap field is no reason to admit larger requests.
             if weight > 1:
                 found[name] = min(_MOST_POINTS, weight)
     return found
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float:
-    """The rank correlation of two series, -1 to 1; 0 if one of them never changes."""
+    """Spearman's rank correlation of two series, -1 to 1; 0 if one of them is constant."""
     ranks, others = _ranks(first), _ranks(second)
     middle = (len(ranks) + 1) / 2
     together = sum((one - middle) * (other - middle) for one, other in zip(ranks, others, strict=True))

@@ -1,5 +1,5 @@
-"""A distribution as columns on a logarithmic axis, since real use has a long tail. All pictures of it are drawn from
-this one: SVG files, strips of characters, and the console's charts."""
+"""Histograms on a logarithmic axis, since real use has a long tail. SVG files, strips of characters and the console's
+charts are all drawn from them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final
 
 COLUMNS: Final = 60
 _DECADES: Final = 7
-"""An axis is no longer than so many tens."""
+"""Most powers of ten that an axis covers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """How often numbers were seen: counts in columns, from ``low`` to ``high`` of a logarithmic axis. What is smaller
-    than ``low`` stands in the first column.
+    """Counts of numbers in columns of a logarithmic axis from ``low`` to ``high``. The first column has all smaller
+    numbers as well.
 
-    ``marks`` are places on the axis, from 0 to 1: p50, p99 and p99.9 of the numbers, the present limit, and the
-    recommended one if there is one.
+    ``marks`` are places on the axis, from 0 to 1: of p50, p99 and p99.9, of the present limit, and of the recommended
+    limit if there is one.
     """
 
     low: float
@@ -28,12 +28,13 @@ class Histogram:
     marks: Mapping[str, float]
 
     def place(self, number: float) -> float:
-        """Where a number stands on the axis, from 0 to 1."""
+        """The place of a number on the axis, from 0 to 1."""
         return _place(number, self.low, self.high)
 
 
 def histogram(bins: Iterable[tuple[float, int]], marks: Mapping[str, float]) -> Histogram:
-    """The histogram of numbers with their counts; ``marks`` are numbers as well. All marks fit on the axis."""
+    """Make the histogram of pairs of a number and its count. ``marks`` are numbers by name, which all fit on the
+    axis."""
     bins = list(bins)
     numbers = [*(number for number, _ in bins if number > 0), *marks.values()] or [1.0]
     high = max(1.0, *numbers) * 1.1
@@ -46,7 +47,7 @@ def histogram(bins: Iterable[tuple[float, int]], marks: Mapping[str, float]) -> 
 
 
 def column_of(place: float) -> int:
-    """The column in which a place on the axis is."""
+    """The index of the column at a place on the axis."""
     return min(COLUMNS - 1, int(place * COLUMNS))
 
 

@@ -1,4 +1,4 @@
-"""What is said of one limit."""
+"""The advice for one limit: its distribution, its recommended value, and the effects of both values."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fraiseql_guard.operations.tuning.histogram import Histogram
 QUANTILES: Final = ("p50", "p99", "p99.9")
 PRESENT: Final = "present"
 RECOMMENDED: Final = "recommended"
-"""Marks in the histogram of a limit."""
+"""Names of marks in the histogram of a limit, beside the QUANTILES."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What a value of a limit would refuse: requests (at most so many), and operations and callers of those that are
-    known (at least so many)."""
+    """What a value of a limit would refuse: at most so many ``requests`` (of a rate, minutes of callers), their
+    ``share`` of all (0 to 1), and at least so many known ``operations`` (None for a rate) and ``callers``."""
 
     requests: int
     share: float
@@ -27,35 +27,35 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitAdvice:
-    """One limit: what was seen, what its value would refuse, and which one is recommended.
+    """One limit with its distribution, the effect of its present value, and the recommended value.
 
-    ``recommended`` is None where too little was seen, and ``why`` says so. Numbers are in ``unit``.
+    ``recommended`` is None if too little was seen, which ``why`` says; else ``why`` is the reason of the value. Numbers
+    are in ``unit``.
     """
 
     option: str
     variable: str
     """The environment variable of the option."""
     tier: str = ""
-    """Whose rate it is, among those of the option ``tiers``."""
+    """The tier, for a rate of the option ``tiers``; else empty."""
     title: str
     unit: str
     present: float
     shown: str
-    """The present value as it is written."""
+    """The present value as text for a variable."""
     recommended: float | None
     value: str
-    """The recommended value as it is written in a variable; empty without one."""
+    """The recommended value as text for a variable; empty without one."""
     sets: str = ""
-    """What the variable is to be set to: the recommended value, with all other tiers in that of the tiers; empty if the
-    present value is as recommended."""
+    """The whole value to set the variable to, for ``tiers`` with all other tiers; empty if nothing is to be changed."""
     why: str
     distribution: Mapping[str, Mapping[str, float]]
-    """n, p50, p99, p99.9 and max: of all, and by tier."""
+    """n, p50, p99, p99.9 and max, for ``all`` and for each tier."""
     histogram: Histogram
     at_present: Effect
     as_recommended: Effect | None = None
 
     @property
     def changes(self) -> bool:
-        """Whether another value than the present one is recommended."""
+        """Whether a value other than the present one is recommended."""
         return bool(self.sets)

@@ -1,4 +1,4 @@
-"""What is tuned: each measure of requests with the limit on it."""
+"""The measures of requests that are tuned, each with the option that limits it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from fraiseql_guard.core.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A number of requests, and the option that limits it. ``scale`` numbers make one of the option's units.
+    """A number that each request has, such as its depth, and the option that limits it.
 
-    ``least`` is the smallest limit that is recommended, and ``headroom`` by how many times it is to be larger than what
-    was seen: durations, and operations at once, grow with the load.
+    ``scale`` is the number of its units in one unit of the option (1000 for milliseconds and seconds). ``least`` is the
+    smallest recommended limit. ``headroom`` is the factor by which the limit exceeds the number that fits ordinary use,
+    since durations and operations at once grow with the load.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Measure:
     def present(self, settings: Settings) -> float:
         """The limit in force, in the option's units."""
         value: Any = getattr(settings, self.option)
-        # A mutation without a limit of its own has that of queries.
+        # Without a timeout of their own, mutations have that of queries.
         return float(settings.query_timeout if value is None else value)
 
 
@@ -51,4 +52,4 @@ MEASURES: Final[tuple[Measure, ...]] = (
     _duration("query", "Duration of queries"),
     _duration("mutation", "Duration of mutations"),
 )
-"""In the order in which they are shown."""
+"""All measures, in the order in which they are shown."""

@@ -12,7 +12,8 @@ from fraiseql_guard.core.signals import CODES, Protection
 from fraiseql_guard.operations.tuning.sketch import MAX_NUMBER
 
 SUSPICIOUS: Final = frozenset(code.name for code in CODES if code.protection is Protection.QUERY_LIMITS)
-"""Refusals that say what an operation asked for: nothing is learned from a few callers who meet them."""
+"""Refusals for what an operation asks for. Operations with these are suspicious: limits are not learned from a few
+callers who send them."""
 _MEASURED: Final = ("depth", "complexity", "list_size", "offset", "aliases", "root_fields", "in_flight")
 _ACTUAL_OF: Final[Mapping[str, str]] = {
     s.QUERY_TOO_DEEP.name: "depth",
@@ -22,15 +23,16 @@ _ACTUAL_OF: Final[Mapping[str, str]] = {
     s.TOO_MANY_ALIASES.name: "aliases",
     s.TOO_MANY_ROOT_FIELDS.name: "root_fields",
 }
-"""What the number of a refusal is, of a document that was refused before it was measured."""
+"""The measure of the number in a refusal, for documents that were refused before they were measured."""
 _MAX_NAME: Final = 64
 _MAX_FIELDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class BucketLevel:
-    """A caller's bucket after a request: tokens that are taken, how many it holds, and how many come back in a
-    second."""
+    """A caller's bucket after a request: the tokens taken from it, its size in tokens, and its refill in tokens a
+    second.
+    """
 
     used: float
     capacity: float
@@ -39,7 +41,8 @@ class BucketLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One GraphQL request, or several like it (``weight``). ``numbers`` are those of limits, by measure."""
+    """One GraphQL request, which stands for ``weight`` requests. ``at`` is Unix time; ``numbers`` has its numbers by
+    measure; ``code`` is that of its refusal, enforced or monitored, or empty."""
 
     at: float
     caller: str
@@ -53,7 +56,7 @@ class Observation:
     bucket: BucketLevel | None = None
     weight: int = 1
     known: int = 1
-    """Those of the weight that are known to be of this very caller, and not only estimated by a sample."""
+    """How many of the ``weight`` requests are certainly of this caller; the others are an estimate by a sample."""
 
 
 def observation(
@@ -66,7 +69,7 @@ def observation(
     weight: int = 1,
     known: int = 1,
 ) -> Observation | None:
-    """The observation of a request's measures; None if they are none of ours."""
+    """The observation of a request with these measures; None if they do not name a caller and a tier."""
     caller, tier = measures.get("caller"), measures.get("tier")
     if not isinstance(caller, str) or not isinstance(tier, str):
         return None
@@ -88,11 +91,10 @@ def observation(
 
 
 def of_line(context: Mapping[str, Any], timestamp: str, suppressed: int) -> Observation | None:
-    """The observation of a line about an answered request (http.request); None if the line carries no measures, as
-    those of other requests and of older versions.
+    """The observation of a log line about an answered request (http.request); None if the line has no measures.
 
-    ``suppressed`` lines of the same caller were left out before it. It stands for them, and for those that
-    ``sample_rate`` says.
+    ``suppressed`` is the number of lines of the same caller that were left out before it. The observation stands for
+    these as well, and for the requests that the line's ``sample_rate`` left out.
     """
     measures = context.get(s.MEASURES)
     if not isinstance(measures, Mapping):
@@ -113,13 +115,13 @@ def _numbers(measures: Mapping[str, Any], duration_ms: object) -> Mapping[str, i
     found = {}
     for name in _MEASURED:
         value = measures.get(name)
-        # Any program may have written the line.
+        # Checked, since any program may have written the line.
         if type(value) is int and 0 <= value <= MAX_NUMBER:
             found[name] = value
     actual = _ACTUAL_OF.get(str(measures.get("code")))
     if actual is not None and (number := _amount(measures.get("actual"))) is not None:
         found.setdefault(actual, int(min(number, MAX_NUMBER)))
-    # How long it took says something only of what the app has worked on.
+    # Only the duration of a request that reached the app counts.
     kind, seconds = measures.get("kind"), _amount(duration_ms)
     worked = "code" not in measures or measures.get("enforced") is False or measures["code"] == s.QUERY_TIMEOUT.name
     if seconds is not None and worked and not measures.get("untimed") and kind in ("query", "mutation"):

@@ -1,10 +1,10 @@
-"""How many requests callers send in a minute: what a rate has to admit.
+"""Counts the requests of each caller in 60 seconds, which a rate has to admit.
 
-For each caller the requests of any 60 seconds are counted, by slots of ten, and the largest count within a minute is
-kept. A rate that is no smaller admits all of them: its bucket holds at least as many, and as many come back meanwhile.
+For each caller the requests of any 60 seconds are counted, in slots of ten, and of each minute the largest count is
+kept. A rate of at least that count admits all of them.
 
-The worker that sees a request need not have seen those before it. What a caller took meanwhile elsewhere shows in the
-level of its bucket, which all workers share: it fell by more than came back.
+A caller's requests may go to several workers. What other workers have admitted since the last request shows in the
+level of the caller's bucket, which all workers share.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from fraiseql_guard.operations.tuning.top_callers import TopCallers
 
 _SLOT_SECONDS: Final = 10
 _SLOTS: Final = 7
-"""Slots that cover any 60 seconds."""
+"""Number of slots that cover any 60 seconds."""
 _MINUTE_SECONDS: Final = 60
 MAX_CALLERS: Final = 5_000
 
 
 class _CallerMinute:
-    """What one caller sent in the last slots, and the most of this minute."""
+    """The requests of one caller in the last slots, and the largest count of 60 seconds in this minute (``peak``)."""
 
     __slots__ = ("at", "level", "minute", "peak", "slot", "slots", "tier")
 
@@ -37,27 +37,28 @@ class _CallerMinute:
         self.at = 0.0
 
     def advance(self, slot: int) -> None:
-        """Empty the slots that are over."""
+        """Move on to ``slot``, and empty the slots that are over."""
         for _ in range(min(slot - self.slot, _SLOTS)):
             self.slots.pop(0)
             self.slots.append(0)
         self.slot = max(slot, self.slot)
 
     def taken(self, level: BucketLevel | None, at: float) -> int:
-        """Requests since the last one that was seen, with this one: as many as the level of the bucket tells."""
+        """The number of requests since the last one that this worker saw, this one included, by the bucket's level; 1
+        without a level."""
         before, self.level = self.level, level
         elapsed, self.at = max(0.0, at - self.at), at
         if level is None:
             return 1
         if before is None or before.capacity != level.capacity:
             return max(1, round(level.used))
-        # What would be taken by now if nothing had been asked for; a bucket that was full meanwhile hides the rest.
+        # The tokens that would still be taken without further requests. A bucket that was full meanwhile hides some.
         left = max(0.0, before.used - elapsed * before.refill)
         return max(1, round(level.used - left))
 
 
 class RateUse:
-    """Counts of a process or a log, by tier. Memory is bounded: of more callers the one seen longest ago is closed."""
+    """Counts of a process or a log, by tier. Beyond ``max_callers`` the caller who was seen longest ago is closed."""
 
     def __init__(self, max_callers: int = MAX_CALLERS) -> None:
         self._max = max_callers
@@ -73,7 +74,7 @@ class RateUse:
             caller = _CallerMinute(tier, slot)
             if len(self._callers) >= self._max:
                 self._close(next(iter(self._callers)))
-        # Put in again, so that the callers stand in the order in which they were seen.
+        # Inserted again, so that the callers stay in the order in which they were last seen.
         self._callers[seen.caller] = caller
         if (minute := slot * _SLOT_SECONDS // _MINUTE_SECONDS) != caller.minute:
             self._keep(seen.caller, caller)
@@ -83,7 +84,7 @@ class RateUse:
         caller.peak = max(caller.peak, sum(caller.slots))
 
     def now(self) -> dict[str, tuple[QuantileSketch, TopCallers]]:
-        """The distribution of each tier and its top callers, with the minutes that are not over."""
+        """For each tier the distribution of its counts and its top callers, minutes included that are not over."""
         found: dict[str, tuple[QuantileSketch, TopCallers]] = {}
         for tier, sketch in self._peaks.items():
             found[tier] = _copied(sketch, self._top[tier])

@@ -1,4 +1,4 @@
-"""Writes advice down: as text for a terminal, and as JSON."""
+"""Writes a tuning result as text for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fraiseql_guard.operations.tuning.result import TuningResult
 
 
 def as_json(found: TuningResult) -> dict[str, Any]:
-    """Everything as JSON data."""
+    """The result as JSON data."""
     return {
         "requests": found.requests,
         "callers": found.callers,
@@ -51,7 +51,7 @@ def _limit_as_json(each: LimitAdvice) -> dict[str, Any]:
 
 
 def as_text(found: TuningResult) -> Iterator[str]:
-    """The lines of a terminal."""
+    """The result as lines of text."""
     span = f" in {_span(found.seconds)}" if found.seconds else ""
     yield f"{found.requests:,} GraphQL requests of {amount(found.callers, 'caller')}{span}"
     yield from (f"note: {note}" for note in found.notes)
@@ -84,7 +84,7 @@ def _number(value: float) -> str:
 
 
 def _effect(effect: Effect) -> str:
-    """What a value refuses, in words. Of a rate minutes of callers are counted, and not requests."""
+    """What a value refuses, as text: requests, or for a rate minutes of callers."""
     if not effect.requests:
         return "nothing of this"
     if effect.operations is None:
@@ -120,7 +120,7 @@ def _callers(each: DearOperation) -> str:
 
 
 def fitting_costs(costs: CostAdvice) -> str:
-    """The variable with the weights that would fit better, as it stands in the environment; empty without any."""
+    """The assignment of the variable with the better weights, NAME=VALUE; empty without any."""
     return f"{name_of('field_costs')}={costs.value}" if costs.value else ""
 
 

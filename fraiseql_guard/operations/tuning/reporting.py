@@ -1,4 +1,4 @@
-"""Makes the report of a table of usage."""
+"""Makes a usage report of usage tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fraiseql_guard.operations.tuning.usage_report import (
 
 
 def report_of(tables: Iterable[UsageTable]) -> UsageReport:
-    """What tables of one process, or one of a log, have seen together. Minutes that are not over count as well."""
+    """The report of all tables of one process, or of a log. Minutes that are not over count as well."""
     report = UsageReport()
     for table in tables:
         report.merge(_report_of(table))
@@ -30,7 +30,7 @@ def _report_of(table: UsageTable) -> UsageReport:
     for key, operation in table.operations.items():
         _add(report, operation, learned=operation.ordinary, apart=True)
         report.operations[key] = _summary(operation)
-    # What became one: nothing is shared in it, and of the suspicious ones nothing is learned.
+    # Rare operations that were joined have no shared number, and limits are not learned from suspicious ones.
     _add(report, table.rest, learned=True, apart=False)
     _add(report, table.suspicious_rest, learned=False, apart=False)
     for tier, peaks in table.rates.now().items():
@@ -46,7 +46,8 @@ def _report_of(table: UsageTable) -> UsageReport:
 
 
 def _add(report: UsageReport, operation: OperationUse, *, learned: bool, apart: bool) -> None:
-    """Add an operation to the distributions. ``learned``: limits are to admit it; ``apart``: it is one operation."""
+    """Add the use of an operation to the distributions. ``learned``: limits are learned from it; ``apart``: it is a
+    single operation, not several that were joined."""
     for name, by_tier in operation.sketches.items():
         use = report.measures.setdefault(name, MeasureUse())
         for tier, sketch in by_tier.items():

@@ -1,4 +1,4 @@
-"""What the use of an app says about its limits."""
+"""The result of tuning: the advice for all limits, by the use of an app."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from fraiseql_guard.operations.tuning.usage_report import UsageReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningResult:
-    """What requests have asked for, by limit, and which values would fit."""
+    """The advice for all limits and costs, with the use that it is based on."""
 
     requests: int
     callers: int
-    """About so many."""
+    """Estimated number of callers."""
     began_at: float
-    """0 if nothing was seen."""
+    """Unix time of the first request; 0 if none was seen."""
     ended_at: float
     operations: int
-    """How many are known by themselves."""
+    """Number of operations that are known one by one."""
     limits: Sequence[LimitAdvice]
     costs: CostAdvice
     values: Mapping[str, str]
-    """What to set, by variable."""
+    """Values to set, by variable."""
     notes: Sequence[str] = ()
-    """Sentences that say what is missing."""
+    """Sentences about missing data."""
 
     @property
     def seconds(self) -> float:
-        """How long a time it covers."""
+        """Seconds from the first to the last request."""
         return max(0.0, self.ended_at - self.began_at)
 
 
 def tuning_of(report: UsageReport, settings: Settings, notes: Sequence[str] = ()) -> TuningResult:
-    """The result of what was seen, beside the settings in force."""
+    """The tuning result of a report, compared with the settings in force."""
     limits = advise(report, settings)
     return TuningResult(
         requests=report.requests,

@@ -1,7 +1,7 @@
-"""Quantiles of any number of whole numbers in bounded memory, with a relative error of 2 %.
+"""Computes quantiles of any number of whole numbers in bounded memory, with a relative error of 2 %.
 
-A sketch counts numbers in bins whose bounds grow by 4 % (Masson, Rim, Lee: DDSketch, 2019). Two sketches are merged by
-adding their counts, in any order, with the same result.
+A sketch counts numbers in bins whose bounds grow by 4 % (Masson, Rim, Lee: DDSketch, 2019). Sketches are merged by
+adding their counts; the order makes no difference.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import Any, Final
 
 GROWTH: Final = 1.04
 RELATIVE_ERROR: Final = (GROWTH - 1) / (GROWTH + 1)
-"""Largest error of a quantile, as a part of it. Numbers below 25 have bins of their own, and no error."""
+"""Largest relative error of a quantile. Numbers below 25 have bins of their own, and no error."""
 MAX_BINS: Final = 256
-"""Bins of a sketch. Beyond, the lowest ones become one: limits are about the largest numbers."""
+"""Most bins of a sketch. Beyond, the lowest bins are joined, since limits are about the largest numbers."""
 MAX_NUMBER: Final = (1 << 53) - 1
-"""Larger numbers count as this one: so far JSON readers are exact."""
+"""The largest number that JSON readers keep exactly. Larger numbers count as this one."""
 _LOG_GROWTH: Final = math.log(GROWTH)
 _MOST_WEIGHT: Final = 1 << 60
 _SMALL: Final = (0, *[math.ceil(math.log(number) / _LOG_GROWTH - 1e-9) for number in range(1, 1025)])
-"""The bins of small numbers, which nearly all are."""
+"""The bins of numbers up to 1024, which nearly all are."""
 
 
 def bin_of(number: int) -> int:
-    """The bin of a number from 1 on."""
+    """The index of the bin of a number, which is at least 1."""
     return _SMALL[number] if number < len(_SMALL) else math.ceil(math.log(number) / _LOG_GROWTH - 1e-9)
 
 
 class QuantileSketch:
-    """Counts numbers from 0 on. Each bin knows the largest number in it, so that :meth:`above` errs on one side
-    alone: it never says less than there are."""
+    """Counts whole numbers; negative ones count as 0. Each bin knows its largest number, so that :meth:`above` never
+    returns too few."""
 
     __slots__ = ("_bins", "_max_bins", "total", "zeros")
 
@@ -38,7 +38,7 @@ class QuantileSketch:
         self._bins: dict[int, list[int]] = {}  # count, and the largest number
         self._max_bins = max_bins
         self.total = 0
-        """How many numbers were counted."""
+        """The number of numbers that were counted."""
         self.zeros = 0
 
     def add(self, number: int, weight: int = 1) -> None:
@@ -61,7 +61,7 @@ class QuantileSketch:
             held[1] = number
 
     def merge(self, other: QuantileSketch) -> None:
-        """Add what another sketch has counted."""
+        """Add the counts of another sketch."""
         self.total += other.total
         self.zeros += other.zeros
         for index, (count, largest) in other._bins.items():
@@ -74,7 +74,7 @@ class QuantileSketch:
         self._collapse()
 
     def _collapse(self) -> None:
-        """Make the lowest bins one until there are as few as allowed."""
+        """Join the lowest bins, so that at most ``max_bins`` are left."""
         surplus = len(self._bins) - self._max_bins
         if surplus <= 0:
             return
@@ -85,12 +85,13 @@ class QuantileSketch:
 
     @property
     def largest(self) -> int:
-        """The largest number, without an error; 0 if there is none."""
+        """The exact largest number; 0 without any."""
         return self._bins[max(self._bins)][1] if self._bins else 0
 
     def quantile(self, part: float) -> int:
-        """The number that ``part`` of all are not above: 0.5 for the median. 0 without any."""
-        # The smallest number with so many at or below it.
+        """The quantile of ``part`` (0 to 1; 0.5 for the median), which that part of all numbers does not exceed. 0
+        without any numbers."""
+        # How many numbers are at or below the quantile.
         rank = max(1, math.ceil(part * self.total - 1e-9))
         seen = self.zeros
         if seen >= rank or not self._bins:
@@ -104,11 +105,11 @@ class QuantileSketch:
         return self.largest
 
     def above(self, number: float) -> int:
-        """How many are larger than a number: never too few, and too many by those of one bin at most."""
+        """How many numbers are larger than ``number``: never too few, and too many by the count of one bin at most."""
         return sum(count for count, largest in self._bins.values() if largest > number)
 
     def bins(self) -> Iterator[tuple[int, int]]:
-        """The largest number of each bin with its count, the smallest first; 0 too, if it was counted."""
+        """Pairs of the largest number in a bin and its count, smallest first; zeros are a bin of their own."""
         if self.zeros:
             yield 0, self.zeros
         for index in sorted(self._bins):
@@ -116,8 +117,8 @@ class QuantileSketch:
             yield largest, count
 
     def as_json(self, max_bins: int = MAX_BINS) -> list[int]:
-        """As a flat list: the count of zeros, then for each bin its distance to the one before, its count, and its
-        largest number. With fewer bins the lowest ones become one."""
+        """The sketch as a flat list: the count of zeros, then for each bin its distance to the bin before, its count,
+        and its largest number. With more than ``max_bins`` bins the lowest are joined."""
         source = self
         if len(self._bins) > max_bins:
             source = QuantileSketch(max_bins)
@@ -131,7 +132,7 @@ class QuantileSketch:
 
     @classmethod
     def from_json(cls, flat: object) -> QuantileSketch:
-        """The sketch of such a list. ValueError for anything else, such as another program's."""
+        """The sketch of a list as :meth:`as_json` makes it. ValueError for anything else."""
         if not isinstance(flat, Sequence) or len(flat) % 3 != 1 or len(flat) > 3 * MAX_BINS + 1:
             raise ValueError("this is no sketch")
         if not all(type(each) is int and 0 <= each <= _MOST_WEIGHT for each in flat):
@@ -149,13 +150,13 @@ class QuantileSketch:
 
 
 def merged(into: dict[str, QuantileSketch], more: Mapping[str, QuantileSketch]) -> None:
-    """Add sketches to those of the same names."""
+    """Add the sketches of ``more`` to those of the same names in ``into``."""
     for name, each in more.items():
         into.setdefault(name, QuantileSketch()).merge(each)
 
 
 def summary(sketch: QuantileSketch) -> dict[str, Any]:
-    """The usual numbers of a distribution."""
+    """The n, p50, p99, p99.9 and max of a distribution."""
     return {
         "n": sketch.total,
         "p50": sketch.quantile(0.5),

@@ -1,4 +1,4 @@
-"""The callers with the largest numbers, in bounded memory; and how many callers there are, about."""
+"""Finds the callers with the largest numbers, and estimates the number of callers, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final
 MOST: Final = 50
 _KEPT: Final = 256
 _HASH_SPACE: Final = 1 << 48
-"""Tokens of callers are 12 hex digits of a digest."""
+"""Number of possible tokens of callers, which are 12 hex digits of a digest."""
 
 
 class TopCallers:
-    """The largest number of each caller, for the callers with the largest ones."""
+    """Keeps the largest number of each caller, for the ``most`` callers whose numbers are largest."""
 
     __slots__ = ("_largest", "_most")
 
@@ -22,7 +22,7 @@ class TopCallers:
         self._most = most
 
     def note(self, caller: str, number: int) -> None:
-        """A caller has this number."""
+        """Note a number of a caller."""
         largest = self._largest
         if number <= largest.get(caller, -1):
             return
@@ -32,26 +32,26 @@ class TopCallers:
             self._largest = dict(self.ranked(self._most))
 
     def ranked(self, count: int = MOST) -> list[tuple[str, int]]:
-        """The callers with their numbers, the largest first; of equal ones in the order of the names."""
+        """Pairs of a caller and its largest number, largest first, at most ``count``; equal numbers by name."""
         ordered = sorted(self._largest.items(), key=lambda each: (-each[1], each[0]))
         return ordered[: min(count, self._most)]
 
     def merge(self, other: TopCallers) -> None:
-        """Add those of another process."""
+        """Add the callers of another process."""
         for caller, number in other.ranked():
             self.note(caller, number)
 
     def above(self, number: float) -> int:
-        """How many callers have a larger number, as far as they are kept: at least so many."""
+        """The number of kept callers with a larger number: a lower bound of all."""
         return sum(each > number for _, each in self.ranked())
 
     def as_json(self, count: int = MOST) -> list[list[Any]]:
-        """As pairs."""
+        """The callers as lists of name and number, largest first, at most ``count``."""
         return [list(each) for each in self.ranked(count)]
 
     @classmethod
     def from_json(cls, pairs: object) -> TopCallers:
-        """Those of such pairs. ValueError for anything else."""
+        """The callers of lists as :meth:`as_json` makes them. ValueError for anything else."""
         found = cls()
         if not isinstance(pairs, Sequence) or len(pairs) > MOST:
             raise ValueError("these are no callers")
@@ -65,8 +65,8 @@ class TopCallers:
 
 
 class CallerCount:
-    """How many different callers were seen: exact up to 256, beyond with an error of about 6 % (k minimum values; Beyer
-    and others, 2007). Sets of several processes can be merged."""
+    """Estimates the number of different callers: exact up to 256, beyond with an error of about 6 % (k minimum values;
+    Beyer and others, 2007). Counts of several processes can be merged."""
 
     __slots__ = ("_least",)
 
@@ -74,7 +74,7 @@ class CallerCount:
         self._least: set[str] = set()
 
     def note(self, caller: str) -> None:
-        """A caller was seen."""
+        """Note that a caller was seen, by its token."""
         least = self._least
         if caller in least:
             return
@@ -83,16 +83,16 @@ class CallerCount:
             self._least = set(nsmallest(_KEPT, least))
 
     def merge(self, other: CallerCount) -> None:
-        """Add those of another process."""
+        """Add the callers of another process."""
         for caller in other.tokens():
             self.note(caller)
 
     def tokens(self, count: int = _KEPT) -> list[str]:
-        """The tokens that stand for all, the smallest ones."""
+        """The ``count`` smallest tokens, by which the number of callers is estimated."""
         return nsmallest(count, self._least)
 
     def estimate(self, kept: int = _KEPT) -> int:
-        """How many callers there are."""
+        """The number of callers, estimated by the ``kept`` smallest tokens."""
         least = self.tokens(kept)
         if len(least) < kept:
             return len(least)
@@ -103,7 +103,7 @@ class CallerCount:
 
     @classmethod
     def from_json(cls, tokens: object) -> CallerCount:
-        """The count of tokens. ValueError for anything else."""
+        """The count of a list of tokens. ValueError for anything else."""
         found = cls()
         if not isinstance(tokens, Iterable) or not all(isinstance(each, str) for each in tokens):
             raise ValueError("these are no tokens of callers")

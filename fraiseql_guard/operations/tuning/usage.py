@@ -1,7 +1,7 @@
-"""Sums up observations of requests by operation, in bounded memory.
+"""Adds up observations of requests by operation, in bounded memory.
 
-An operation is a document (by its query_hash). For each measure of each it is known what the four callers with the
-largest numbers asked for: the fourth says what more than three callers have in common. That is what a limit must admit.
+An operation is a document (by its query_hash). For each of its measures the four callers with the largest numbers are
+kept: more than three callers have reached the smallest of these numbers, so a limit must admit it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fraiseql_guard.operations.tuning.sketch import QuantileSketch
 from fraiseql_guard.operations.tuning.top_callers import CallerCount
 
 SHARED_BY: Final = 4
-"""An operation of so many callers is shared: it is no attack of one, two or three."""
+"""An operation of at least so many callers is shared: it is not an attack by one, two or three callers."""
 MAX_OPERATIONS: Final = 2_000
 MAX_TIERS: Final = 20
 OTHER_TIERS: Final = "(others)"
@@ -22,7 +22,7 @@ MAX_FIELDS: Final = 500
 
 
 class OperationUse:
-    """What was seen of one operation."""
+    """The requests of one operation, added up."""
 
     __slots__ = ("callers", "database", "fields", "name", "query_hash", "sketches", "suspicious", "total")
 
@@ -30,11 +30,11 @@ class OperationUse:
         self.name, self.query_hash, self.fields = name, query_hash, fields
         self.total = 0
         self.suspicious = 0
-        """Requests that were refused for what they asked for, or would have been."""
+        """Number of requests that were refused, or would be, for what the operation asks for."""
         self.sketches: dict[str, dict[str, QuantileSketch]] = {}  # by measure, then by tier
-        self.callers: dict[str, dict[str, int]] = {}  # by measure: the largest numbers, each of another caller
-        self.database = QuantileSketch()  # milliseconds
-        """Of requests with statements, so that its total may be smaller."""
+        self.callers: dict[str, dict[str, int]] = {}  # by measure, then by caller: the four largest numbers
+        self.database = QuantileSketch()
+        """Time in the database in microseconds, of requests with statements alone."""
 
     def add(self, seen: Observation, tier: str) -> None:
         """Count a request."""
@@ -72,25 +72,26 @@ class OperationUse:
 
     @property
     def sharers(self) -> int:
-        """Callers that are known to have sent it: four stand for four or more."""
+        """The number of its callers; 4 stands for 4 or more."""
         return max(map(len, self.callers.values()), default=0)
 
     def shared_number(self, measure: str) -> int:
-        """The largest number that more than three callers have reached with it; 0 if it is of fewer."""
+        """The largest number that more than three callers have reached with the operation; 0 if it has fewer
+        callers."""
         numbers = self.callers.get(measure, {}).values()
         return min(numbers) if len(numbers) >= SHARED_BY else 0
 
     @property
     def ordinary(self) -> bool:
-        """Whether a limit may be learned from it: it is shared, or no limit in force has anything against it."""
+        """Whether limits are learned from the operation: it is shared, or no limit in force refuses it."""
         return self.sharers >= SHARED_BY or not self.suspicious
 
     def largest(self, measure: str) -> int:
-        """The largest number of a measure."""
+        """The largest number of a measure; 0 without any."""
         return max((each.largest for each in self.sketches.get(measure, {}).values()), default=0)
 
     def absorb(self, other: OperationUse) -> None:
-        """Take over the counts of an operation that is no longer kept by itself."""
+        """Add the counts of an operation that is no longer kept apart."""
         self.total += other.total
         self.suspicious += other.suspicious
         for name, by_tier in other.sketches.items():
@@ -104,7 +105,8 @@ class OperationUse:
 
 
 class FieldUse:
-    """The database's time of operations that have one root field alone, whose cost is thus its own."""
+    """Points, list sizes and time in the database of operations with a single root field, which thus causes all
+    cost."""
 
     __slots__ = ("database", "points", "sizes")
 
@@ -115,15 +117,16 @@ class FieldUse:
 
 
 class UsageTable:
-    """What a process, or a log, has seen. ``max_operations`` are kept by themselves; the rarest beyond become one."""
+    """The use that a process has seen, or a log. At least ``max_operations`` operations are kept apart; the rarest
+    beyond are joined."""
 
     def __init__(self, max_operations: int = MAX_OPERATIONS) -> None:
         self._max = max_operations
         self.operations: dict[str, OperationUse] = {}
         self.rest = OperationUse("(others)", "", ())
-        """Rare operations that no limit has anything against."""
+        """Rare ordinary operations, joined."""
         self.suspicious_rest = OperationUse("(others)", "", ())
-        """Rare operations of few callers that were refused, or would have been."""
+        """Rare suspicious operations of few callers, joined."""
         self.rates = RateUse()
         self.callers = CallerCount()
         self.fields: dict[str, FieldUse] = {}
@@ -147,7 +150,7 @@ class UsageTable:
         operation.add(seen, tier)
         # Twice the room, so that sorting is rare.
         if len(self.operations) > 2 * self._max:
-            self._forget()
+            self._join_rarest()
         if len(seen.fields) == 1 and seen.database_ms is not None:
             self._add_field(f"{_ROOTS.get('mutation_ms' in seen.numbers)}.{seen.fields[0]}", seen)
 
@@ -169,8 +172,8 @@ class UsageTable:
         self._tiers.add(tier)
         return tier
 
-    def _forget(self) -> None:
-        """Make one of the rarest operations; those that are shared stay as long as there is room."""
+    def _join_rarest(self) -> None:
+        """Join the rarest operations; shared ones stay apart as long as there is room."""
         ranked = sorted(self.operations.items(), key=lambda item: (item[1].sharers, item[1].total), reverse=True)
         self.operations = dict(ranked[: self._max])
         for _, each in ranked[self._max :]:

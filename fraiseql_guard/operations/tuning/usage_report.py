@@ -1,4 +1,4 @@
-"""What was seen, in a form that workers write and readers add up: distributions by limit and tier, and operations."""
+"""The usage report that each worker writes and readers merge: distributions by measure and tier, and operations."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from fraiseql_guard.operations.tuning.sketch import MAX_BINS, QuantileSketch, me
 from fraiseql_guard.operations.tuning.top_callers import MOST, CallerCount, TopCallers
 
 MAX_SHOWN: Final = 2_000
-"""Operations of a report."""
+"""Most operations in a report."""
 MAX_FIELDS: Final = 500
 
 
 @dataclass(slots=True)
 class MeasureUse:
-    """The distribution of one number: of all requests by tier, and of the ordinary ones, which limits are learned
-    from."""
+    """The distributions of one measure: of all requests by tier, and of ordinary requests, from which limits are
+    learned.
+    """
 
     by_tier: dict[str, QuantileSketch] = field(default_factory=dict)
     ordinary: QuantileSketch = field(default_factory=QuantileSketch)
@@ -25,18 +26,18 @@ class MeasureUse:
     """The largest number that more than three callers have reached with one operation."""
     ordinary_callers: TopCallers = field(default_factory=TopCallers)
     callers: TopCallers = field(default_factory=TopCallers)
-    """All of them, attackers included."""
+    """The top callers of all requests, attackers included."""
 
     @property
     def everything(self) -> QuantileSketch:
-        """All tiers together."""
+        """The distribution over all tiers."""
         found = QuantileSketch()
         for each in self.by_tier.values():
             found.merge(each)
         return found
 
     def merge(self, other: MeasureUse) -> None:
-        """Add what another worker has seen."""
+        """Add the use that another worker has seen."""
         merged(self.by_tier, other.by_tier)
         self.ordinary.merge(other.ordinary)
         self.shared = max(self.shared, other.shared)
@@ -46,20 +47,22 @@ class MeasureUse:
 
 @dataclass(slots=True)
 class RateSummary:
-    """The largest counts of 60 seconds of the callers of one tier: one for each minute of each, and who has most."""
+    """The requests of one tier's callers in 60 seconds: the distribution of the largest count in each minute of each
+    caller, and the callers with the largest counts."""
 
     peaks: QuantileSketch = field(default_factory=QuantileSketch)
     callers: TopCallers = field(default_factory=TopCallers)
 
     def merge(self, other: RateSummary) -> None:
-        """Add what another worker has seen."""
+        """Add the use that another worker has seen."""
         self.peaks.merge(other.peaks)
         self.callers.merge(other.callers)
 
 
 @dataclass(slots=True, kw_only=True)
 class OperationSummary:
-    """One operation: how often it came, and what it asked for at most. ``callers`` are four at most."""
+    """One operation with its number of requests and its largest number of each measure. ``callers`` is the number of
+    its callers; 4 stands for 4 or more. ``suspicious`` requests were refused, or would be, for what they asked for."""
 
     name: str
     query_hash: str
@@ -74,7 +77,9 @@ class OperationSummary:
     """The median of its database time, in microseconds, over ``database_count`` requests with statements."""
 
     def merge(self, other: OperationSummary) -> None:
-        """Add what another worker has seen of it. Callers may be the same: the larger number holds."""
+        """Add the requests that another worker has seen. Both may have seen the same callers, so the larger number
+        holds.
+        """
         self.requests += other.requests
         self.callers = max(self.callers, other.callers)
         self.suspicious += other.suspicious
@@ -87,7 +92,8 @@ class OperationSummary:
 
 @dataclass(slots=True, kw_only=True)
 class FieldSummary:
-    """Operations with one root field alone: medians of their points, list size, and database time in microseconds."""
+    """Requests of operations with this single root field: their number, and the medians of their points, list sizes,
+    and time in the database in microseconds."""
 
     count: int
     points: int
@@ -95,7 +101,7 @@ class FieldSummary:
     database_us: int
 
     def merge(self, other: FieldSummary) -> None:
-        """Add what another worker has seen: medians are averaged by their counts."""
+        """Add the requests that another worker has seen. Medians become their mean, weighted by the counts."""
         for name in ("points", "size", "database_us"):
             setattr(self, name, _mean(getattr(self, name), self.count, getattr(other, name), other.count))
         self.count += other.count
@@ -107,7 +113,7 @@ def _mean(first: int, times: int, second: int, more: int) -> int:
 
 @dataclass(slots=True, kw_only=True)
 class UsageReport:
-    """Everything that advice is given by. Times are Unix times; 0 if nothing was seen."""
+    """Everything that advice is based on. Times are Unix times; 0 if nothing was seen."""
 
     requests: int = 0
     began_at: float = 0.0
@@ -117,16 +123,16 @@ class UsageReport:
     measures: dict[str, MeasureUse] = field(default_factory=dict)
     rates: dict[str, RateSummary] = field(default_factory=dict)
     operations: dict[str, OperationSummary] = field(default_factory=dict)
-    """By query_hash; those of a heartbeat are the most frequent and the most expensive ones."""
+    """By query_hash. A heartbeat has only the most frequent and most expensive operations."""
     fields: dict[str, FieldSummary] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
-        """How long a time it covers."""
+        """Seconds from the first to the last request."""
         return max(0.0, self.ended_at - self.began_at)
 
     def merge(self, other: UsageReport) -> None:
-        """Add what another worker has seen."""
+        """Add the report of another worker."""
         self.requests += other.requests
         self.workers += other.workers
         began = [each for each in (self.began_at, other.began_at) if each]
@@ -148,7 +154,7 @@ class UsageReport:
                 self.fields[key] = each
 
     def with_tiers(self, kept: Iterable[str], others: str) -> UsageReport:
-        """The same with some tiers apart, and the others as one."""
+        """A copy in which the tiers outside of ``kept`` are joined under the name ``others``."""
         names = frozenset(kept)
         measures = {}
         for name, use in self.measures.items():
@@ -170,7 +176,8 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detail:
-    """How much of a report is written: bins of a sketch, callers of a list, operations, fields, tokens."""
+    """The most of each part that is written of a report: bins of a sketch, callers of a list, operations, fields, and
+    tokens of callers."""
 
     bins: int = MAX_BINS
     callers: int = MOST
@@ -199,7 +206,7 @@ def as_json(report: UsageReport, detail: Detail = Detail()) -> dict[str, Any]:
 
 
 def _weight(operation: OperationSummary) -> int:
-    """What an operator looks for first: the database's time, else points."""
+    """The rank of an operation in a report: requests, times points and microseconds in the database."""
     return operation.requests * (operation.points + operation.database_us)
 
 
@@ -221,7 +228,8 @@ def _operation_as_json(each: OperationSummary) -> list[Any]:
 
 
 def from_json(found: Mapping[str, Any]) -> UsageReport:
-    """The report of one worker. ValueError for anything else, such as what another version wrote in another form."""
+    """The report of one worker from JSON data as :func:`as_json` makes it. ValueError for anything else, such as the
+    form of another version."""
     try:
         return UsageReport(
             requests=_count(found["requests"]),

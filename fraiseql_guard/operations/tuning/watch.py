@@ -1,8 +1,8 @@
-"""Watches the requests of one process, and sums them up for its heartbeat.
+"""Samples the requests of one process, and adds them up for its heartbeat.
 
-A request that is left out costs a quarter of a microsecond, one that is looked at about twenty; of more than 20 in a
-second every second, third, ... one is looked at, and stands for the others. Those that are refused, or would be, have a
-sample of their own. What was seen is kept for half a day at least and a day at most; a restart begins anew.
+A sampled request costs about twenty microseconds, any other a quarter of one. Of more than 20 requests in a second
+every second, third, ... is sampled, and stands for the others. Requests that are refused, or would be, have a sample of
+their own. Observations are kept for half a day at least and a day at most, and not over a restart.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fraiseql_guard.operations.tuning.usage_report import Detail, UsageReport, a
 from fraiseql_guard.telemetry.recorder.measures import measures_of
 
 MAX_BYTES: Final = 10_000
-"""Most bytes of a heartbeat that are about usage."""
+"""Most bytes of the usage report in a heartbeat."""
 PER_SECOND: Final = 20
-"""Requests of a second that are looked at, about; and as many refused ones."""
+"""About how many requests are sampled in a second; and as many refused ones."""
 KEPT_SECONDS: Final = 12 * 3600.0
 _FRESH_SECONDS: Final = 10.0
-"""How old a report may be that is written again: to make one takes milliseconds."""
+"""For how long a report is written again before another is made, which takes milliseconds."""
 _OPERATIONS: Final = 200
 _DETAILS: Final = (
     (20, Detail(bins=48, callers=6, operations=20, fields=20, tokens=64)),
@@ -34,39 +34,39 @@ _DETAILS: Final = (
     (4, Detail(bins=24, callers=4, operations=10, fields=5, tokens=32)),
     (1, Detail(bins=16, callers=4, operations=5, fields=0, tokens=16)),
 )
-"""Tiers that are told apart, and the detail: the first of these with which a report is small enough."""
+"""Number of tiers that are kept apart, and the detail: the first pair is used with which the report is small enough."""
 
 
 class _Sample:
-    """Every so many-th request: so many that about PER_SECOND of each second are chosen."""
+    """Chooses every n-th request (``step``), so that about PER_SECOND are chosen in a second."""
 
     __slots__ = ("began_at", "count", "looked", "skip", "step")
 
     def __init__(self) -> None:
         self.step = 1
-        """How many requests a chosen one stands for."""
+        """How many requests a chosen request stands for."""
         self.skip = 1
-        """Requests until the next one that is chosen."""
+        """Number of requests until the next chosen one."""
         self.count = self.looked = 0
         self.began_at = 0.0
 
     def chosen(self, now: float) -> int:
-        """Choose the next one; return how many requests this one stands for."""
+        """Return how many requests the chosen one stands for, and set the step to the next."""
         weight = self.step
         self.looked += 1
         elapsed = now - self.began_at
         if elapsed >= 1.0:
-            # As many as the last second asks for; after a pause, as few as its mean.
+            # By the requests a second since the step was last set.
             self.step = max(1, int(self.count / elapsed / PER_SECOND))
             self.count, self.looked, self.began_at = 0, 0, now
-        elif self.looked >= PER_SECOND:  # more than a second ago: it cannot wait until this one is over
+        elif self.looked >= PER_SECOND:  # the load has grown: do not wait for the end of the second
             self.step, self.looked = 2 * self.step, 0
         self.skip = self.step
         return weight
 
 
 class UsageWatch:
-    """What requests of this process have asked for. ``clock`` counts seconds, ``now`` is Unix time."""
+    """The usage of this process, by samples of its requests. ``clock`` counts seconds, ``now`` is Unix time."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
         self._clock, self._now = clock, now
@@ -77,7 +77,8 @@ class UsageWatch:
         self._made: Mapping[str, Any] | None = None
 
     def note(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
-        """Count a request that has ended after so many seconds, or ``times`` like it, after so many together."""
+        """Count a request that has ended after ``seconds``, or ``times`` requests like it that took ``seconds`` in
+        all."""
         if not ctx.operation:
             return
         sample = self._passed if ctx.denial is None and not ctx.would_refuse else self._refused
@@ -104,7 +105,7 @@ class UsageWatch:
             self._table.add(seen)
 
     def report(self) -> UsageReport:
-        """Everything, as it is now."""
+        """The report of all requests so far."""
         return report_of((self._before, self._table))
 
     def for_heartbeat(self) -> Mapping[str, Any] | None:
