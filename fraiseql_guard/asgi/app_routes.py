@@ -1,4 +1,4 @@
-"""The routes of an app, as far as it shows them, and which of them speak GraphQL without being guarded."""
+"""Finds the routes of an app, as far as it shows them, and those that speak GraphQL without being guarded."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _ENDPOINTS: Final = frozenset(
         "strawberry.asgi.GraphQL",
     }
 )
-"""Classes of apps that are a GraphQL endpoint and nothing else, on whatever path they are asked."""
+"""Classes of apps that are a GraphQL endpoint and nothing else: they answer on every path."""
 _NAMED: Final = re.compile(r"(^|[/_.-])(graphql|gql)", re.IGNORECASE)
 _DEEPEST: Final = 20
 LOOSE: Final = "*"
-"""The end of a path that stands for all that begin like it: of mounts of Litestar and Hypercorn, which take /graphqlx
-for a path below /graphql."""
+"""Ends a path that stands for all paths with its beginning: mounts of Litestar and Hypercorn take /graphqlx for a path
+below /graphql."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuardAround:
-    """A guard around a route, or Starlette's declaration of one that is not built yet, and the prefix of the mounts
-    that it stands in."""
+    """A guard around a route, or Starlette's declaration of a guard that is not built yet, and the prefix of the mounts
+    around it."""
 
     guard: Any
     mount: str
 
     @property
     def protections(self) -> frozenset[Protection]:
-        """What it is there for, with those that it has taken over."""
+        """The protections that the guard is mounted for, those of the guards that it has taken over included."""
         options = getattr(self.guard, "mount_options", None) or getattr(self.guard, "cls", self.guard)
         found: frozenset[Protection] = options.protections
         return found
@@ -51,8 +51,8 @@ class GuardAround:
 
 @dataclass(frozen=True, slots=True)
 class AppRoute:
-    """One route: its path (a template), its methods (empty: any, or a WebSocket), whether it speaks GraphQL, and the
-    guards around it, the outermost first."""
+    """One route: its path (a template), its methods (empty: any method, or a WebSocket), whether it speaks GraphQL, and
+    the guards around it, the outermost first."""
 
     path: str
     methods: tuple[str, ...]
@@ -63,8 +63,8 @@ class AppRoute:
 def routes_of(app: Any, guards: type | None = None) -> tuple[AppRoute, ...]:
     """The routes of a Starlette, FastAPI, Litestar or Quart app, also behind middleware that shows its ``app``.
 
-    Empty if the app shows none. Instances of ``guards`` further inside are noted on the routes that they guard.
-    """
+    Empty if the app shows none. Inner guards, which are instances of ``guards``, are noted on the routes that they
+    guard."""
     return tuple(dict.fromkeys(_walk(app, "", _RouteWalk(guards, (), 0))))
 
 
@@ -75,10 +75,10 @@ def unguarded_graphql(
     mount: str = "",
     needed: frozenset[Protection] = frozenset(),
 ) -> tuple[str, ...]:
-    """Paths of routes that speak GraphQL and are covered by no configured path, nor guarded further inside, with all
+    """Paths of routes that speak GraphQL, that no configured path covers, and whose inner guards do not have all
     ``needed`` protections.
 
-    ``mount`` is the root path under which the app stands.
+    ``mount`` is the root path under which the app is mounted.
     """
     routes = [route for route in routes_of(app, guards) if route.graphql and not _guarded_inside(route, needed)]
     return tuple(dict.fromkeys(route.path for route in routes if not _covers(table, route, mount)))
@@ -114,14 +114,16 @@ def _covers(table: PathTable, route: AppRoute, mount: str = "") -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _RouteWalk:
-    """Where a walk stands: which classes are guards, those that it met, and how deep it is."""
+    """The state of a walk through an app: the class of guards (None: none are looked for), the guards met on the way,
+    and the number of apps it is inside of."""
 
     classes: type | None
     guards: tuple[GuardAround, ...]
     level: int
 
     def into(self, app: Any, prefix: str) -> tuple[Any, _RouteWalk]:
-        """The first app with routes of its own behind this one, and the walk that goes on there."""
+        """The first app at or behind ``app`` that shows routes or is a GraphQL library's (None if there is none), and
+        the walk that goes on there."""
         met = self.guards
         for _ in range(_DEEPEST):
             met += tuple(GuardAround(each, prefix) for each in self._guards_at(app))
@@ -131,7 +133,7 @@ class _RouteWalk:
         return app, _RouteWalk(self.classes, met, self.level + 1)
 
     def _guards_at(self, app: Any) -> Iterator[Any]:
-        """The app itself if it is a guard, and the declarations of those that a Starlette app will build."""
+        """The app itself if it is a guard, and the declarations of guards that a Starlette app will build."""
         if self.classes is None:
             return
         if isinstance(app, self.classes):
@@ -162,7 +164,7 @@ def _walk(app: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
 
 
 def _routes_at(route: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
-    """What one route of an app's list leads to."""
+    """The AppRoutes that one entry in an app's list of routes leads to: itself, or those of a mounted app."""
     path = prefix + (getattr(route, "path", None) or "")
     endpoint, inner = getattr(route, "endpoint", None), getattr(route, "app", None)
     below = list(_walk(inner, path, walk)) if endpoint is None else ()  # a mount or a host
@@ -174,19 +176,19 @@ def _routes_at(route: Any, prefix: str, walk: _RouteWalk) -> Iterator[AppRoute]:
             yield found
             if getattr(handler, "is_mount", False):
                 yield _loose(found)
-    else:  # a route adds nothing to the prefix of what it leads to
+    else:  # a plain route: the apps behind it keep its prefix
         innermost, through = walk.into(inner, prefix)
         speaker = innermost if _of_library(innermost) else endpoint
         yield _route(path, getattr(route, "methods", ()), speaker, through.guards)
 
 
 def _loose(route: AppRoute) -> AppRoute:
-    """The route that there is beside one whose path is compared as a text: of every path that begins like it."""
+    """The route for all paths that begin like this one, because the app compares only the beginning of the text."""
     return replace(route, path=f"{route.path}{LOOSE}")
 
 
 def _litestar_handlers(route: Any) -> Iterable[Any]:
-    """Of HTTP a route has several, of a WebSocket or a mounted app one."""
+    """The handlers of a Litestar route: several for HTTP, one for a WebSocket or a mounted app; () for other routes."""
     single = getattr(route, "route_handler", None)
     return getattr(route, "route_handlers", None) or (() if single is None else (single,))
 
@@ -203,8 +205,8 @@ def _url_map(app: Any) -> Any:
 
 
 def _beside_routes(app: Any) -> Iterator[tuple[str, Any]]:
-    """Apps that another leads to, with the beginning of their paths: those of Hypercorn's DispatcherMiddleware, and
-    what one of Starlette's routers asks where no route matches."""
+    """Inner apps that are in no list of routes, each with the beginning of its paths: the mounts of Hypercorn's
+    DispatcherMiddleware, and the default app of a Starlette router, which it asks if no route matches."""
     mounts, router = getattr(app, "mounts", None), getattr(app, "router", app)
     if isinstance(mounts, dict):
         yield from ((path.rstrip("/"), inner) for path, inner in mounts.items())
@@ -216,7 +218,7 @@ def _listed(app: Any) -> Iterable[Any]:
     routes = getattr(app, "routes", None)
     if not isinstance(routes, (list, tuple)):
         return ()
-    fastapi = sys.modules.get("fastapi.routing")  # newer ones keep included routers apart, and show them by this
+    fastapi = sys.modules.get("fastapi.routing")  # newer versions list included routers only by iter_route_contexts
     iterate = getattr(fastapi, "iter_route_contexts", None)
     return routes if iterate is None else list(iterate(routes))
 
@@ -227,8 +229,8 @@ def _route(path: str, methods: Iterable[Any] | None, endpoint: Any, guards: tupl
 
 
 def _of_library(endpoint: Any) -> bool:
-    """Whether an endpoint is one of a GraphQL library: its function, its method, an object of a class of its, or of one
-    that is derived from that."""
+    """Whether an endpoint belongs to a GraphQL library: its function or method, or an object of its class or of a
+    derived class."""
     while isinstance(endpoint, partial):
         endpoint = endpoint.func
     classes = endpoint.__mro__ if isinstance(endpoint, type) else type(endpoint).__mro__

@@ -1,4 +1,4 @@
-"""Dispatches ASGI scopes: an HTTP request gets its handler, a WebSocket's upgrade is decided, the rest passes."""
+"""Dispatches ASGI scopes: an HTTP request gets its handler, a WebSocket's upgrade is decided, other scopes pass."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from fraiseql_guard.core.signals import GUARD_FAULT, Code
 from fraiseql_guard.telemetry.spans import active_span, mark
 
 _INTERNAL_ERROR: Final = 1011
-"""RFC 6455, section 7.4.1."""
+"""The status code for an unexpected condition (RFC 6455, section 7.4.1)."""
 
 
 class Dispatcher:
-    """Serves every scope under the settings in force. Holds what concerns the process, not a request."""
+    """Serves every scope under the settings in force. Its state belongs to the process, not to a request."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime  # exchanged when an operator changes the settings in force
         self._uncovered = UncoveredGraphQL(runtime.recorder.warn, runtime.on_graphql_paths_alone)
         self._http_answers = HttpAnswers(runtime.now)
         self.apart = False
-        """Whether operators have a port of their own, so that their path on this one is the app's."""
+        """Whether operators have a port of their own, so that the admin path on this port is the app's."""
 
     def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """One scope of any type. Unknown types pass through unchanged."""
+        """Serve one scope of any type. Unknown types pass through unchanged."""
         kind = scope["type"]
         if kind == "http":
             return self._http(self.runtime, app, scope, receive, send)
@@ -46,7 +46,7 @@ class Dispatcher:
         return app(scope, receive, send)
 
     async def serve_operators(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One scope on a port of the operators' own: every path is theirs."""
+        """Serve one scope on the operators' own port, where every path is theirs."""
         if scope["type"] == "http":
             await self._operators_http(self.runtime, scope, receive, send, self.runtime.operator_authentication)
         elif scope["type"] == "websocket":
@@ -55,24 +55,24 @@ class Dispatcher:
             await _nothing_to_start(receive, send)
 
     def _http(self, runtime: Runtime, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """The way of every HTTP request. What cannot be described cannot be checked, so it does not pass."""
+        """Serve one HTTP request. A request that cannot be described cannot be checked, so it does not pass."""
         nested, head_cache = REQUEST in scope, runtime.head_cache
         try:
-            # 1. A middleware beside the guard may have an id of its own for the answer.
+            # 1. Middleware beside the guard may give the answer a request id of its own.
             if runtime.neighbours.active and not nested:
                 send = runtime.neighbours.answering(scope, send)
             # 2. A refusal that is repeated is answered from memory.
             key, generation = head_cache.key(scope), head_cache.generation
             if not nested and (refusal := runtime.refusal_cache.find(scope, key, generation)) is not None:
                 return refusal.answer(send)
-            # 3. What a head tells is cached.
+            # 3. The description of a head is cached.
             head = head_cache.find(key)
             ctx = None if head is None else head.describe(scope)
         except Exception as error:  # noqa: BLE001 - as the docstring says
             runtime.tell(runtime.recorder.fault, "heads", error)
             return refuse_unchecked(send)
         try:
-            # 4. A head that is not is described now, and may be for operators.
+            # 4. A head that is not cached is described now, and may be an operator's.
             if ctx is None:
                 place = runtime.paths.place(scope)
                 if (authentication := self._operators_at(place)) is not None:
@@ -100,7 +100,7 @@ class Dispatcher:
         send: Send,
         authentication: OperatorAuthentication | None,
     ) -> None:
-        """A request for the operators' API."""
+        """Serve a request to the operators' API."""
         app: ASGIApp = _no_app
         try:
             ctx = describe(scope, runtime, runtime.paths.place(scope))
@@ -115,7 +115,7 @@ class Dispatcher:
         await RequestHandler(runtime, app, scope, receive, send, ctx).run()
 
     def _answering(self, ctx: RequestContext, app: ASGIApp) -> ASGIApp:
-        """What answers a request: the app, or elsewhere than on a GraphQL path perhaps the guard itself."""
+        """The app that answers a request: the given one, or the guard's own metrics or health page."""
         if ctx.guarded:
             return app
         runtime = self.runtime
@@ -128,14 +128,15 @@ class Dispatcher:
         return short(app) if is_short(ctx) else app
 
     async def _exposition(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - an ASGI app
-        """The metrics, as an app that runs behind the checks like any other."""
+        """The metrics page, as an ASGI app that runs behind the checks like any other."""
         runtime = self.runtime
         runtime.watch_host()
         runtime.publish()
         await send_exposition(scope, send, runtime.recorder.metrics.page)
 
     def _operators_at(self, place: Place) -> OperatorAuthentication | None:
-        """What tells operators from others at this place, if it is theirs."""
+        """The authentication of operators for a place below the admin path; None for other places, without an API, and
+        if operators have a port of their own."""
         return None if place.below_admin is None or self.apart else self.runtime.operator_authentication
 
     def _upgrade(
@@ -148,8 +149,8 @@ class Dispatcher:
         *,
         for_operator: bool = False,
     ) -> Awaitable[None]:
-        """The upgrade to a WebSocket. Operators have none. What is awaited keeps no Runtime: it lives as long as the
-        socket."""
+        """Serve the upgrade to a WebSocket; operators have no sockets. The awaitable must not keep a Runtime alive,
+        because it lives as long as the socket."""
         try:
             place = runtime.paths.place(scope)
             ctx = describe(scope, runtime, place)
@@ -166,7 +167,7 @@ class Dispatcher:
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI app
-    """In the place of an app where there is none."""
+    """Stands in for the app on the operators' own port: refuses what the operators' API does not answer."""
     if scope["type"] == "websocket":
         await refuse_websocket(scope, send, GUARD_FAULT)
     else:
@@ -174,7 +175,7 @@ async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: 
 
 
 async def _nothing_to_start(receive: Receive, send: Send) -> None:
-    """The lifespan of a port that shares everything with another."""
+    """The lifespan of the operators' own port: all that it uses is started by the app's port."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -183,12 +184,12 @@ async def _nothing_to_start(receive: Receive, send: Send) -> None:
 
 
 async def refuse_unchecked(send: Send) -> None:
-    """Answer a request of which nothing could be decided: it does not pass."""
+    """Answer a request about which the guard could not decide (GUARD_FAULT): it does not pass."""
     await refuse_with(GUARD_FAULT, send, (b"retry-after", b"1"))
 
 
 async def refuse_with(code: Code, send: Send, *more: tuple[bytes, bytes]) -> None:
-    """Answer a request with a code alone."""
+    """Answer a request with a refusal's code, and further headers ``more``."""
     mark(active_span(), code.name, code.protection.value)
     body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
@@ -197,7 +198,8 @@ async def refuse_with(code: Code, send: Send, *more: tuple[bytes, bytes]) -> Non
 
 
 async def refuse_websocket(scope: Scope, send: Send, code: Code) -> None:
-    """Answer an upgrade with a code alone. A close before accept is a 403 (ASGI specification)."""
+    """Answer an upgrade with a refusal's code; a server that cannot do so sends a 403, as for every close before accept
+    (ASGI specification)."""
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008, "reason": code.message})
         return

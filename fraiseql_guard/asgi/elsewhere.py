@@ -1,6 +1,6 @@
-"""What stands around an app that is a GraphQL endpoint and nothing else: other paths do not exist there.
+"""Answers 404 on other paths than GraphQL's, for an app that is a GraphQL endpoint and nothing else.
 
-By itself such an app answers on every path, also on those that no setting names and where nothing would be measured.
+By itself such an app answers on every path, also on paths that no setting names and where no operation is measured.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ _DEEPEST: Final = 50
 
 
 class OnGraphQLPaths:
-    """A GraphQL endpoint that is asked on GraphQL paths alone; elsewhere it is a 404 (RFC 9457) that names them.
+    """A GraphQL endpoint that is asked only on GraphQL paths; on other paths the answer is a 404 (RFC 9457) that names
+    them.
 
-    It stands at the endpoint itself, so that middleware between guard and endpoint may answer paths of its own. Of
-    several guards the innermost decides that enforces anything: in monitor mode one takes no path away.
+    It wraps the endpoint itself, so that middleware between guard and endpoint may answer paths of its own. Of several
+    guards the innermost that enforces anything decides: a guard in monitor mode takes no path away.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -41,14 +42,14 @@ class OnGraphQLPaths:
 
 
 def on_graphql_paths(app: Any, guards: type) -> Any:
-    """The app; if it is an endpoint and nothing else, also behind middleware that shows its ``app``, with the endpoint
-    in its OnGraphQLPaths. What stands behind another of the ``guards`` is that one's affair."""
+    """The app, with the GraphQL endpoint in it wrapped in OnGraphQLPaths. The endpoint is looked for in the app itself
+    and behind middleware that shows its ``app``, but not behind another instance of ``guards``, which wraps its own."""
     holder: Any = None
     for each in _inwards(app, guards):
         if isinstance(each, OnGraphQLPaths):
             return app
         if is_endpoint(each):
-            return _held(app, holder, OnGraphQLPaths(each))
+            return _with_endpoint(app, holder, OnGraphQLPaths(each))
         holder = each
     return app
 
@@ -59,7 +60,7 @@ def is_on_graphql_paths(app: Any, guards: type) -> bool:
 
 
 def _inwards(app: Any, guards: type) -> Iterator[Any]:
-    """An app and those behind it, as far as each shows its ``app``: up to a guard, or an app with routes."""
+    """An app and the apps behind it, as far as each shows its ``app``: up to a guard, or to an app with routes."""
     for _ in range(_DEEPEST):
         if app is None or isinstance(app, guards) or shows_routes(app):
             return
@@ -69,19 +70,20 @@ def _inwards(app: Any, guards: type) -> Iterator[Any]:
         app = getattr(app, "app", None) if method_of is None else method_of
 
 
-def _held(app: Any, holder: Any, endpoint: OnGraphQLPaths) -> Any:
-    """The app with the endpoint in the place where ``holder`` has it; without a holder it is the app."""
+def _with_endpoint(app: Any, holder: Any, endpoint: OnGraphQLPaths) -> Any:
+    """The app after ``holder``, the middleware around the endpoint, got the wrapped one; without a holder that
+    itself."""
     if holder is None:
         return endpoint
     try:
         holder.app = endpoint
-    except AttributeError:  # it cannot be exchanged: nothing behind the guard is served elsewhere
+    except AttributeError:  # the endpoint cannot be exchanged: the whole app is served only on GraphQL paths
         return OnGraphQLPaths(app)
     return app
 
 
 async def _answer_not_found(graphql_paths: Iterable[str], scope: Scope, send: Send) -> None:
-    """Where the server cannot answer an upgrade over HTTP, it is 403."""
+    """Answer 404; an upgrade that the server cannot answer over HTTP is closed instead, which is a 403."""
     kind = "http.response"
     if scope["type"] == "websocket":
         kind = f"websocket.{kind}"

@@ -1,4 +1,4 @@
-"""Notices GraphQL on a path that no setting covers, and says so at the first request."""
+"""Notices GraphQL on a path that no setting covers, and warns of it at the first request."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ _STREAMS: Final = (b"text/event-stream", b"multipart/mixed")
 _FIELD: Final = re.compile(rb'"query"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*+)')
 _PERSISTED: Final = re.compile(rb'"persistedQuery"\s*:\s*\{')
 _DOCUMENT: Final = re.compile(r"[\s,]*(#|\{|(query|mutation|subscription|fragment)\b[^{]*[({@$])")
-"""How an executable document begins. A search form has a ``query`` too, of other words."""
+"""The beginning of an executable document. The ``query`` of a search form has other words."""
 _RESULT: Final = re.compile(rb'\s*+\[?+\s*+\{\s*+"(data|errors|extensions)"\s*+:')
-"""How a GraphQL response begins (GraphQL over HTTP)."""
+"""The beginning of a GraphQL response (GraphQL over HTTP)."""
 
 
 class UncoveredGraphQL:
     """Watches requests on uncovered paths, and warns of the first ten paths that serve GraphQL.
 
     A path serves GraphQL if a request carries a document as GraphQL clients send one (JSON with a ``query``, a query
-    string, the subprotocol of a WebSocket), and the answer is a GraphQL response. ``warn`` takes the sentence. A guard
-    further inside covers its paths, if it has the ``needed`` protections.
+    string, the subprotocol of a WebSocket), and the answer is a GraphQL response. ``warn`` gets a sentence. An inner
+    guard covers its paths, if it has the ``needed`` protections.
     """
 
     def __init__(self, warn: Callable[[str], None], needed: Iterable[Protection] = ()) -> None:
@@ -48,7 +48,7 @@ class UncoveredGraphQL:
 
     @property
     def looking(self) -> bool:
-        """Whether there is anything left to warn of."""
+        """Whether requests are still watched: until the tenth path was warned of."""
         return len(self._warned) < _MOST_WARNINGS
 
     def watch(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
@@ -56,7 +56,7 @@ class UncoveredGraphQL:
         asked = _Asked(scope)
         if asked.by_body is None and not asked.found:
             return receive, send
-        # Apps may change a scope: what it says now is what the client asked, and which guard this is.
+        # Read now, because apps may change a scope: the path that the client asked for, and this guard's mark.
         note = partial(self._note, scope, str(scope["path"]), scope.get(MARK))
         return asked.watched(receive), _watched(send, asked, note)
 
@@ -71,7 +71,7 @@ class UncoveredGraphQL:
         )
 
     def _covered_inside(self, scope: Scope, own: Any) -> bool:
-        """Whether a guard further inside decides about the path, whatever it has decided."""
+        """Whether an inner guard decides about the path, whatever it has decided."""
         inside = scope.get(MARK)
         if inside is None or inside is own:
             return False
@@ -80,7 +80,8 @@ class UncoveredGraphQL:
 
 
 class _Asked:
-    """Whether a request asks for GraphQL: ``found`` by its head, or yet to be found ``by_body``."""
+    """Whether a request asks for GraphQL: ``found`` says so; ``by_body`` is the function that finds out from the body's
+    first bytes, None if the head has decided."""
 
     __slots__ = ("by_body", "found")
 
@@ -98,7 +99,7 @@ class _Asked:
                 self.by_body = _is_document
 
     def watched(self, receive: Receive) -> Receive:
-        """``receive`` that looks at the beginning of the body."""
+        """A ``receive`` that looks at the first bytes of the body."""
         if self.by_body is None:
             return receive
 
@@ -112,13 +113,13 @@ class _Asked:
 
 
 def _beginning(message: object) -> bytes:
-    """Of the body in a message; of what is none (the reader of the body refuses it), nothing."""
+    """The first bytes of the body in a message; b"" for a malformed message, which the reader of the body refuses."""
     body = message.get("body") if isinstance(message, Mapping) else None
     return bytes(body[:_LOOK_BYTES]) if isinstance(body, bytes | bytearray) else b""
 
 
 def _watched(send: Send, asked: _Asked, on_graphql: Callable[[], None]) -> Send:
-    """``send`` that looks at the beginning of the answer, until that tells whether it is GraphQL."""
+    """A ``send`` that looks at the beginning of the answer, until it is clear whether that is GraphQL."""
     looks = True
 
     async def watched_send(message: Message) -> None:
@@ -133,14 +134,14 @@ def _watched(send: Send, asked: _Asked, on_graphql: Callable[[], None]) -> Send:
 
 
 def _speaks_graphql(message: Message) -> bool | None:
-    """Whether an answer to a GraphQL request is one of GraphQL; None if a later message has to tell."""
+    """Whether an answer to a GraphQL request is a GraphQL response; None if a later message decides."""
     kind = message["type"]
     if kind == "websocket.accept":
         return True
     if kind == "http.response.start":
         headers = dict(message.get("headers", ()))
         unreadable = headers.get(b"content-type", b"").startswith(_STREAMS) or b"content-encoding" in headers
-        return bool(message["status"] < _FAILED) if unreadable else None  # that the app takes it is enough
+        return bool(message["status"] < _FAILED) if unreadable else None  # unreadable, so that the status decides
     body = message.get("body")
     return _RESULT.match(body[:100]) is not None if body else None
 
@@ -156,7 +157,7 @@ def _in_query_string(query: bytes) -> bool:
 
 
 def _in_json(body: bytes) -> bool:
-    """Whether the beginning of a JSON text carries a document, or the hash of one."""
+    """Whether the beginning of a JSON text carries a document, or a document's hash."""
     if _PERSISTED.search(body):
         return True
     found = _FIELD.search(body)

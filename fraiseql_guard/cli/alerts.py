@@ -73,7 +73,7 @@ def alerts(
 
 
 def _texts(form: Format, choices: Choices, metadata: Mapping[str, str]) -> Mapping[str, str]:
-    """The files by their names. ValueError for labels of a resource where there is none."""
+    """The texts of the files, by file name. ValueError for --metadata-label without a Kubernetes resource."""
     if form is Format.OPERATOR:
         return {OPERATOR_FILE: prometheus_rule(choices, metadata_labels=metadata)}
     if metadata:
@@ -106,8 +106,8 @@ def dashboard(
 
 
 def parse_metadata(texts: list[str] | tuple[()]) -> dict[str, str]:
-    """The values of --metadata-label, as labels of a Kubernetes resource. ValueError for what is no label."""
-    # partition gives the text, "=" and the rest: every second part is name and value.
+    """The values of --metadata-label, as labels of a Kubernetes resource. ValueError for a text that is no label."""
+    # partition gives name, "=" and value: every second part is kept.
     found = dict(text.partition("=")[::2] for text in texts)
     # A label needs all three parts: a name, "=", and a value.
     if wrong := next((text for text in texts if not all(text.partition("="))), None):

@@ -1,4 +1,4 @@
-"""``fraiseql-guard api-key``: a new API key, and the entry by which the guard knows it."""
+"""``fraiseql-guard api-key``: makes an API key, and the entry with its SHA-256 by which the guard knows it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ except ImportError:  # no Unix: two commands at once may lose an entry
 
 _RANDOM_BYTES: Final = 32
 _PREFIX: Final = "fgk_"
-"""By which people, and programs that look for lost secrets, recognise a key."""
+"""Begins every key, so that people, and programs that look for lost secrets, recognize it."""
 _LONGEST_DAYS: Final = 3650
 _WIDE: Final = 4096
-"""Longer than any line of an entry: none is folded."""
+"""Longer than any line of an entry, so that YAML folds none."""
 _EMPTY: Final = frozenset({"", "[]", "---", "---[]"})
 
 
@@ -62,7 +62,7 @@ def api_key(
         digest = digest_of(key)
         entry = yaml.safe_dump([{"sha256": digest, **fields}], sort_keys=False, allow_unicode=True, width=_WIDE)
         if file is not None:
-            with _alone(file):
+            with _locked(file):
                 _add(file, entry, digest)
         print_command(key)
         if file is None:
@@ -77,8 +77,8 @@ def _moment_in(days: int) -> str:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """While no other such command changes a file of this folder."""
+def _locked(path: Path) -> Iterator[None]:
+    """Let no other such command change a file of this folder inside of this block."""
     if flock is None:
         yield
         return
@@ -97,7 +97,7 @@ def _add(path: Path, entry: str, digest: str) -> None:
         known = len(read_entries(before))
     except ValueError as error:
         raise ValueError(f"--file={path} cannot be used: {cause_of(error)}. Nothing was changed") from None
-    # What is written by hand stays as it is, with its comments.
+    # Entries written by hand stay as they are, with their comments.
     text = f"{before.rstrip()}\n{entry}" if "".join(before.split()) not in _EMPTY else entry
     try:
         table = read_entries(text)

@@ -41,6 +41,6 @@ class CommandAudit:
         try:
             self._sink.write(line)
         except (OSError, ValueError) as error:
-            with suppress(OSError, ValueError):  # there is no standard error either
+            with suppress(OSError, ValueError):  # standard error may be missing too
                 warn(f"{name_of('log_file')}={str(self._file)!r} takes no line: {error}. It is:")
                 StreamSink().write(line)

@@ -22,7 +22,7 @@ _SHOWN: Final[Mapping[str, str]] = {
     "aliases": "max_aliases",
     "tokens": "max_tokens",
 }
-"""Columns, and the limits whose numbers stand in them."""
+"""The option of the limit behind the numbers of each column, by the column's title."""
 WITHOUT_NAME: Final = "(without a name)"
 _COLUMNS: Final = ("operation", "kind", *_SHOWN, "verdict", "where")
 
@@ -65,7 +65,8 @@ def audit(
 
 
 def _variables(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
-    """The file of --variables. ValueError if it is no object of objects."""
+    """The variables of each operation in the file of --variables; {} without a file. ValueError if it is no object of
+    objects."""
     if path is None:
         return {}
     try:
@@ -83,7 +84,7 @@ def _row(each: AuditedOperation) -> tuple[object, ...]:
 
 
 def verdict(each: AuditedOperation) -> str:
-    """What the guard answers an operation with, in a few words."""
+    """The guard's answer to an operation, in a few words: that it passes, or the code of its refusal."""
     if each.passes:
         return "passes"
     if each.limit is not None and each.actual is not None:
@@ -92,7 +93,7 @@ def verdict(each: AuditedOperation) -> str:
 
 
 def _summarize(found: DocumentAudit, *, exact: bool) -> None:
-    """Say on standard error how it came out, and how near the largest operations are to the limits."""
+    """Print the result on standard error, and how near the largest operations come to the limits."""
     operations = len(found.operations) - found.unreadable
     verdict = f"{found.refused:,} would be refused" if found.refused else "all would pass"
     unread = f"; {amount(found.unreadable, 'document')} cannot be read" if found.unreadable else ""

@@ -164,12 +164,12 @@ def blocks(
 
 
 def _targets_of(addresses: Sequence[str], users: Sequence[str]) -> list[Target]:
-    """The targets that are named. ValueError for an address that is none."""
+    """The targets of the arguments, addresses first. ValueError for a text that is no address or network."""
     return [*(target_of(each, None, command="lift") for each in addresses), *(Target(user_id=each) for each in users)]
 
 
 def _check_whose(targets: Sequence[Target], origin: str | None, *, everything: bool) -> None:
-    """ValueError unless it is clear whose sanctions are meant."""
+    """ValueError unless the arguments name either targets or --all, and --origin only with --all."""
     # Either targets or --all.
     if everything == bool(targets):
         raise ValueError(f"whose? Name addresses and users, or say --all: {command_line('lift', '--all')}")
@@ -187,8 +187,8 @@ async def _lift_each(fleet: FleetConnection, targets: Sequence[Target]) -> list[
 
 
 def _switch_of(document: str | None, operation: str | None, *, beside: Sequence[str | None]) -> tuple[str, str] | None:
-    """Kind and name of the block of a document or operation; None if neither is given. ValueError if more than one
-    thing is given, those in ``beside`` included."""
+    """The kind and the name of the override that blocks a document or an operation; None if neither is given.
+    ValueError if more than one argument is given, those in ``beside`` included."""
     given = [(kind, name) for kind, name in (("document", document), ("operation", operation)) if name is not None]
     # One thing at a time, so that the command that undoes it names one thing as well.
     if len(given) + sum(each is not None for each in beside) > 1:

@@ -43,11 +43,12 @@ def config(
 
 
 def configured_rows(*, fleet: bool, url: str | None) -> Sequence[Mapping[str, Any]]:
-    """A row for each setting: of this environment, with what operators have set for the fleet, or of a worker."""
+    """A row for each setting of this environment; with ``fleet`` with the operators' overrides, with ``url`` of that
+    worker."""
     if url is None and not fleet:
         return configuration.rows(with_rules(Settings.load()))
     rows = ask(url, _fleet_rows)
-    # Through Redis what is configured is what this environment says.
+    # Through Redis the configured values are this environment's.
     return rows if url is not None else [_with_file(row) for row in rows]
 
 
@@ -59,9 +60,9 @@ def _with_file(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 async def _fleet_rows(fleet: FleetConnection) -> Sequence[Mapping[str, Any]]:
-    """The settings that the other side was started with, with those in their place that operators have overridden."""
+    """The settings that the other side was started with, with the operators' overrides in their place."""
     rows, switches = await fleet.operator.config(), await fleet.operator.switches()
-    # The same reading as in a worker: of two overrides of one setting, the same one counts.
+    # Read as a worker reads them, so that of two overrides of one setting the same one counts.
     held = setting_overrides(control_of(switches)).options
     return [
         {**row, "value": held[row["option"]], "source": "override"} if row["option"] in held else row for row in rows

@@ -44,7 +44,7 @@ AsOption = Annotated[
     ),
 ]
 STORE_SECONDS: Final = 5.0
-"""Longest wait for Redis. A person can wait longer than a request."""
+"""Longest wait for Redis: a person can wait longer than a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +54,14 @@ class FleetConnection:
     operator: Operator
     actor: str
     caller: str | None = None
-    """The address from which the person at the keyboard is logged in, if that is known."""
+    """The address from which the operator is logged in (SSH); None if not known."""
 
 
 def ask(
     url: str | None, action: Callable[[FleetConnection], Awaitable[Answer]], *, acting_as: str | None = None
 ) -> Answer:
     """Connect to the fleet, run ``action`` with the connection, and return its result. OperatorError, SettingsError or
-    ValueError if that cannot be done."""
+    ValueError if connecting or the action fails."""
 
     async def go() -> Answer:
         async with connect(url, acting_as=acting_as) as fleet:
@@ -94,7 +94,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
     try:
         operator = StoreOperator(store, settings, audit=CommandAudit(settings))
         yield FleetConnection(operator=operator, actor=acting(settings, acting_as), caller=caller())
-    # The store's sentence alone would not say which variable to look at.
+    # The store's error does not say which variable to look at.
     except NotAppliedError as error:
         raise NotAppliedError(
             f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
@@ -105,15 +105,15 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
 
 
 def acting(settings: Settings, acting_as: str | None = None) -> str:
-    """The name of the actor, for the audit: of the command (--as), else of the environment, else of the system.
-    SettingsError for a name that a line cannot show."""
+    """The actor's name for the audit: from the command (--as), else from the environment, else the system user.
+    SettingsError for a name that a log line cannot show."""
     # --as passes the same checks as the variable.
     named = settings.override(actor=acting_as).actor if acting_as is not None else settings.actor
     return named or actor()
 
 
 def actor() -> str:
-    """The name of the user at this machine, also behind sudo."""
+    """The name of this machine's user, behind sudo the name of the user who called it."""
     # Windows has no user ids.
     number = os.getuid() if hasattr(os, "getuid") else -1
     # Only root can have come here by sudo: for any other user the variable may be forged.
@@ -132,7 +132,7 @@ def _name_of_user(number: int) -> str | None:
 
 
 def caller() -> str | None:
-    """The address at the other end of an SSH session; None without one. To block it is to lock oneself out."""
+    """The address of the SSH client; None without SSH. An operator who blocks it is locked out."""
     # An IPv6 address may have a zone.
     first = os.environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
     try:
@@ -153,7 +153,7 @@ def _remote(url: str, settings: Settings) -> RemoteOperator:
 
 
 def _in_the_clear(url: httpx.URL) -> bool:
-    """Whether a token sent there can be read on the way: over plain HTTP to another machine."""
+    """Whether a token sent to ``url`` can be read on the way: over plain HTTP to another machine."""
     if url.scheme == "https" or url.host == "localhost":
         return False
     try:

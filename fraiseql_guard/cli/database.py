@@ -1,4 +1,4 @@
-"""``queries``, ``kill`` and ``pool``: what a FraiseQL app's database works on, and how full each worker's pool is."""
+"""``queries``, ``kill`` and ``pool``: the running statements of a FraiseQL app, and how full each worker's pool is."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def pool(url: UrlOption = None, as_json: JsonOption = False) -> None:
 
 
 def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answer:
-    """The answer of PostgreSQL to a question. ValueError if there is none; no message shows the URL, which may hold a
-    password."""
+    """The result of ``question``, which is called with the module ``backends`` and the database's URL. ValueError if
+    the database gives no answer; no message shows the URL, which may hold a password."""
     url, variable = _database_url()
     try:
         # FraiseQL and psycopg are no dependencies of the guard.
@@ -100,8 +100,8 @@ def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -
 
 
 def _database_url() -> tuple[str, str]:
-    """The URL of the app's database, and the variable that it is from. ValueError if there is none, or its file cannot
-    be read."""
+    """The URL of the app's database, and the name of the variable that holds it. ValueError if none does, or if its
+    file cannot be read."""
     if url := os.environ.get(DATABASE_VARIABLE, "").strip():
         return url, DATABASE_VARIABLE
     path = os.environ.get(DATABASE_FILE_VARIABLE, "").strip()
@@ -121,7 +121,7 @@ def _database_url() -> tuple[str, str]:
 
 
 async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) -> None:
-    """Audit what was done: write its line, and keep it among the last actions in Redis, if one is configured and
+    """Audit an action: write its line, and put it among the last actions in Redis, if that is configured and
     answers."""
     audit = CommandAudit(settings)
     # Without a store there is no list of last actions; the line in the log is still written.

@@ -47,7 +47,8 @@ _OPTIONS: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
-    """Some requests of one caller. ``token`` is good, forged or none; ``ends`` is the status of the last answer."""
+    """Some requests of one caller. ``token`` is good, forged or none; ``ends`` is the expected status of the last
+    answer."""
 
     title: str
     document: str
@@ -104,7 +105,7 @@ def demo(as_json: JsonOption = False) -> None:
 
 async def _play(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
     secret = secrets.token_urlsafe(48)
-    # Nothing of the environment takes part.
+    # The variables of the environment are not read.
     settings = Settings.load({}, **_OPTIONS, jwt_secret=secret, log_file=folder / "app.log")
     guard = Guard(_app(), settings=settings)
     # One after the other, in the order of the table, with a caller for each act: no act's limit meets another.
@@ -115,7 +116,7 @@ async def _play(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
 
 
 def _counted(guard: Guard) -> dict[str, float]:
-    """The refusals by their codes. Series that are still 0 exist from the start, and are left out."""
+    """The number of refusals by code. Series that are still 0 are left out."""
     samples = chain.from_iterable(family.samples for family in guard.registry.collect())
     return {each.labels["code"]: each.value for each in samples if each.name == REFUSALS.name and each.value}
 
@@ -149,7 +150,7 @@ def _show(played: Sequence[Mapping[str, Any]], counted: Mapping[str, float]) -> 
 
 
 def _times(statuses: Sequence[int]) -> str:
-    """Each status once: ``200``, ``401 (3 times)``."""
+    """The statuses, each once with its number: ``200``, ``401 (3 times)``."""
     counts = Counter(statuses).items()
     return ", ".join(f"{status} ({count} times)" if count > 1 else str(status) for status, count in counts)
 

@@ -74,7 +74,8 @@ def add_documents(
 
 
 def _add_to(place: Path, found: Sequence[TrustedDocument], form: ManifestForm, acting_as: str | None) -> None:
-    """Add documents to a manifest. ConflictError before the file is touched, if an id in it stands for another text."""
+    """Add documents to the manifest ``place``. ConflictError, before the file is changed, if an id in it stands for
+    another text."""
     known = read_manifest(place, new=form)
     _distinct([*known.documents.values(), *found])
     write_manifest(place, known.with_documents(found))
@@ -123,7 +124,7 @@ def remove_documents(
 
 
 def _remove_from(place: Path, ids: Sequence[str], acting_as: str | None) -> None:
-    """Take documents out of a manifest. ValueError, and none is taken out, if one of the ids is not there."""
+    """Take documents out of a manifest. ValueError, and none is taken out, if the manifest lacks one of the ids."""
     known = parse_manifest(place.read_bytes())
     if missing := [id_ for id_ in ids if id_ not in known.documents]:
         raise ValueError(f"{place} has no {missing[0]}")
@@ -133,8 +134,8 @@ def _remove_from(place: Path, ids: Sequence[str], acting_as: str | None) -> None
 
 
 async def _remove(fleet: FleetConnection, ids: Sequence[str]) -> Done:
-    """Take documents out of those of the fleet. One that is not there comes first, so that its error ends the command
-    before anything is done."""
+    """Stop trusting documents of the fleet. An id that the fleet lacks comes first, so that its error ends the command
+    before any document is removed."""
     stored = {each.id for each in await fleet.operator.documents() if each.source == STORE}
     # False sorts before True: ids that are not stored come first.
     done = [await fleet.operator.distrust(id_, actor=fleet.actor) for id_ in sorted(ids, key=stored.__contains__)]
@@ -149,7 +150,8 @@ def _audit_manifest(event: Event, place: Path, facts: Mapping[str, Any], acting_
 
 
 def _place(manifest: Path | None, url: str | None) -> Path | None:
-    """The manifest that a command is about; None for the documents of the fleet. ValueError if neither is given."""
+    """The manifest that a command changes or lists; None for the fleet's documents. ValueError if neither is configured
+    or given."""
     if manifest is not None and url is not None:
         raise ValueError("--manifest and --url are two places: give one of them")
     settings = Settings.load()
@@ -166,7 +168,7 @@ def _place(manifest: Path | None, url: str | None) -> Path | None:
 
 def _documents_in(file: Path) -> Sequence[TrustedDocument]:
     try:
-        # By the name: a manifest is JSON, and no GraphQL document is.
+        # By the file's suffix: a manifest is JSON, and no GraphQL document is.
         if file.suffix == ".json":
             return list(parse_manifest(file.read_bytes()).documents.values())
         return [document_of(file.read_text(encoding="utf-8"))]
@@ -175,7 +177,7 @@ def _documents_in(file: Path) -> Sequence[TrustedDocument]:
 
 
 def _ids_in(name: str) -> Sequence[str]:
-    """The ids of the documents in a file; what is no file is an id itself."""
+    """The ids of the documents in the file of this name; the name itself, as an id, if there is no such file."""
     return [each.id for each in _documents_in(Path(name))] if Path(name).is_file() else [name]
 
 

@@ -50,7 +50,7 @@ def drill(
 
 
 def _missing(repository: Path) -> str:
-    """A sentence that says what a drill lacks here; empty if nothing."""
+    """A sentence that says what a drill lacks on this machine; "" if it can run."""
     if not (repository / "examples" / "drills" / "__main__.py").exists():
         return (
             "a drill starts the FraiseQL example with Redis, PostgreSQL, Prometheus and Alertmanager, which are not in "

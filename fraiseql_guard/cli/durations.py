@@ -18,7 +18,7 @@ def parse_duration(text: str) -> float:
     """The seconds of a text such as ``1h30m``. ValueError for anything else, also for a bare number, which may mean
     minutes."""
     match = _DURATION.fullmatch(text.strip().lower())
-    # Text that is no duration has no parts, and so lasts 0 seconds.
+    # A text that is no duration has no parts: its sum is 0.
     parts = [int(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, _SIZES, strict=False))
     if not 0 < seconds <= LONGEST_SECONDS:
@@ -41,7 +41,7 @@ def in_words(seconds: float) -> str:
 
 
 def local_time(moment: object, timespec: str = "seconds") -> str:
-    """A Unix time as ISO 8601 in local time with its offset; a question mark for what is none."""
+    """A Unix time as ISO 8601 in local time with its offset; a question mark for a value that is no time."""
     try:
         return datetime.fromtimestamp(moment).astimezone().isoformat(timespec=timespec)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):

@@ -29,7 +29,7 @@ def exit_on_error() -> Iterator[None]:
     """Print an error as one line on standard error, and end the command with the exit code for it."""
     try:
         yield
-    # The most special error comes first: a DangerousError is an OperatorError.
+    # The most specific error comes first: a DangerousError is an OperatorError.
     except DangerousError as error:
         _end(f"{error}. Nothing was changed. If this is what you want: the same with --force", DANGEROUS)
     except OperatorError as error:

@@ -53,7 +53,7 @@ def explain(
     """
     with exit_on_error():
         given = _variables(variables)
-        # Both or neither.
+        # Exactly one of the two must be given.
         if (query is None) == (log is None):
             raise ValueError("which document? A file, a query_hash, or --log LINE: one of them")
         text = (

@@ -1,4 +1,4 @@
-"""``status`` and ``keys``: what the workers say of themselves, and whether they agree."""
+"""``status`` and ``keys``: what the workers report about themselves, and whether they agree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show every worker with its configuration's fingerprint, what is overridden, and what deserves a look."""
     with exit_on_error():
         found = ask(url, seen_status)
-        # What one worker knows is shown all the same; the exit code says that it is not the fleet.
+        # One worker's knowledge is shown all the same; the exit code says that it is not the fleet's.
         print_json(found) if as_json else _print_status(found)
         if not found.store_answers:
             raise NotAppliedError(of_one_worker(found))
@@ -46,7 +46,7 @@ def _in_a_line(each: Switch) -> str:
 
 
 async def known_status(fleet: FleetConnection) -> Status:
-    """The status of the whole fleet; NotAppliedError while the store does not answer, because then it is not known."""
+    """The status of the whole fleet; NotAppliedError while the store does not answer: then no worker knows it."""
     found = await seen_status(fleet)
     if not found.store_answers:
         raise NotAppliedError(f"the store does not answer: only the worker {_only_worker(found)} is known")
@@ -54,7 +54,8 @@ async def known_status(fleet: FleetConnection) -> Status:
 
 
 async def seen_status(fleet: FleetConnection) -> Status:
-    """The status, or what one worker knows while the store does not answer; NotAppliedError if that is nothing."""
+    """The status of the fleet, or of one worker while the store does not answer; NotAppliedError if no worker is
+    asked."""
     found = await fleet.operator.status()
     if not found.store_answers and found.alone is None:
         raise NotAppliedError(next(iter(found.notes), "the store does not answer"))
@@ -62,7 +63,7 @@ async def seen_status(fleet: FleetConnection) -> Status:
 
 
 def summary(found: Status) -> str:
-    """The fleet in one line. A number that is not known is never shown as 0."""
+    """The fleet in one line. Unknown numbers are never shown as 0."""
     switches = amount(len(found.switches), "override")
     # The store does not answer: these are one worker's numbers.
     if found.alone is not None:
@@ -84,13 +85,13 @@ def _only_worker(found: Status) -> str:
 
 
 def name_of_worker(worker: Worker) -> str:
-    """``host/pid``."""
+    """A worker's name for people: ``host/pid``."""
     return f"{worker.host}/{worker.pid}"
 
 
 def _worker_row(worker: Worker, now: float) -> Sequence[object]:
     percent = (worker.memory or {}).get("usage_percent")
-    # Unix times of two machines: where their clocks differ, so do these ages.
+    # Unix times of two machines: a difference of their clocks makes these ages wrong by as much.
     since, seen = now - worker.started_at, now - worker.seen_at
     return (
         name_of_worker(worker),
@@ -106,7 +107,7 @@ def _worker_row(worker: Worker, now: float) -> Sequence[object]:
 
 
 def _mode(modes: Mapping[str, str]) -> str:
-    """The mode that all mounted protections have in common; else each protection with its own."""
+    """The mode of all mounted protections if they share one; else each protection with its mode."""
     # Protections that can monitor, and are mounted.
     own = {name: mode for name, mode in modes.items() if f"mode_{name}" in CHANGEABLE and mode != Mode.OFF}
     if len(set(own.values())) == 1:
@@ -143,7 +144,7 @@ def keys(
 
 
 def _print_keys(workers: Sequence[Worker], slot: str | None) -> None:
-    """A row for each key of each worker, or for those in one slot."""
+    """Print a row for each key of each worker; with a ``slot`` only for the keys in it."""
     rows = [
         (name_of_worker(each), name, fingerprint, each.token_keys.get(name, 0))
         for each in workers
@@ -173,7 +174,7 @@ def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, s
     groups = _by_keys(held)
     if len(groups) == 1:
         return True, f"All {len(held)} workers have the same {what[0]}."
-    # Of two groups the smaller one is more likely the one that missed a rotation.
+    # The smallest group has most likely missed a rotation.
     fewest = min(groups, key=len)
     return False, f"{len(fewest)} of {len(held)} workers have {what[1]} than the rest: {', '.join(fewest)}."
 
@@ -182,7 +183,7 @@ _Keys = tuple[tuple[str, str], ...]
 
 
 def _by_keys(held: Mapping[str, _Keys]) -> Collection[Sequence[str]]:
-    """The names of the workers, in groups that have the same keys."""
+    """The names of the workers, in groups with the same keys."""
     groups: dict[_Keys, list[str]] = {}
     for name, own in held.items():
         groups.setdefault(own, []).append(name)

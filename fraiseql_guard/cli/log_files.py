@@ -17,7 +17,8 @@ ReadLines = Callable[[Iterable[bytes]], None]
 
 
 def read_logs(files: Sequence[Path], read: ReadLines) -> None:
-    """Have the lines of each file read. OSError; ValueError if one cannot be read to its end."""
+    """Call ``read`` with the lines of each file. OSError for a file that cannot be opened, ValueError for one that
+    cannot be read to its end."""
     with _progress(sum(map(size_of, files))) as advance:
         for path in files:
             _read(path, read, advance)
@@ -29,7 +30,7 @@ def _read(path: Path, read: ReadLines, advance: Callable[[int], None]) -> None:
 
         def advanced() -> None:
             nonlocal seen
-            # By the bytes on the disk, which are fewer than those read if the file is compressed.
+            # Counted in bytes on the disk: a compressed file yields more bytes than it has.
             now = position()
             advance(now - seen)
             seen = now
@@ -49,7 +50,7 @@ def _progress(size: int) -> Iterator[Callable[[int], None]]:
         yield lambda _: None
         return
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    # transient: the bar disappears, so that the report stands alone in the end.
+    # transient: the bar disappears in the end, and leaves the report alone.
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=size)
         yield lambda count: progress.advance(task, count)

@@ -32,7 +32,7 @@ def logs(
     """
     now = datetime.now(UTC)
     with exit_on_error():
-        # An age is counted from one moment, whatever the reading takes.
+        # Ages are counted from one moment, however long the reading takes.
         wanted = LogFilter(
             since=moment(since, now) if since else "",
             until=moment(until, now) if until else "",

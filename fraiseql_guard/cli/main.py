@@ -39,7 +39,7 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=True,
-    # A traceback in colours shows local variables, and secrets among them.
+    # typer's coloured traceback shows local variables, which may hold secrets.
     pretty_exceptions_enable=False,
 )
 

@@ -47,7 +47,7 @@ def _row(each: Action) -> Sequence[object]:
 
 def _fields(fields: Mapping[str, Any]) -> str:
     """The fields of an action that are not empty; the actor has a column of its own."""
-    # False is left out like nothing; 0 compares equal to it and is left out as well.
+    # False is left out like an empty field; 0 equals False and is left out as well.
     said = {name: value for name, value in fields.items() if name != "actor" and value not in (None, "", False)}
     return " ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in said.items()

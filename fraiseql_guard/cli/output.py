@@ -1,5 +1,5 @@
-"""Prints what an action did in one line: the target, until when it holds, how many requests it would have refused, and
-the command that undoes it."""
+"""Prints the outcome of an action in one line: the target, until when it holds, how many recent requests it would have
+refused, and the command that undoes it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOUR = "1h"
 
 
 def seconds_of(text: str) -> float:
-    """The value of --for; ValueError names the option."""
+    """The seconds of a value of --for. ValueError, which names the option, for any other text."""
     try:
         return durations.parse_duration(text)
     except ValueError as error:
@@ -33,12 +33,12 @@ def seconds_of(text: str) -> float:
 def print_done(
     done: Done, deed: str = "", *, as_json: bool = False, lasts_seconds: float | None = None, undo: str | None = None
 ) -> None:
-    """Print what was done. ``deed`` begins the sentence, unless nothing changed: then the operator's own message is
-    printed. ``lasts_seconds`` is how long it holds, ``undo`` the command that ends it."""
+    """Print the outcome of an action. ``deed`` begins the sentence; without it, or if nothing changed, the Operator's
+    own message is printed. ``lasts_seconds`` is how long the change holds, ``undo`` the command that ends it."""
     if as_json:
         print_json(done)
         return
-    # Nothing has changed, or there is nothing to add to the operator's own words.
+    # Nothing has changed, or there is nothing to add to the Operator's message.
     if not done.changed or not deed:
         print_line(_sentence(done.message))
         return
@@ -57,7 +57,8 @@ def print_done(
 
 
 def _met(done: Done) -> str:
-    """How many recent requests it would have refused; empty where that was not measured, which is not the same as 0."""
+    """A phrase with the number of recent requests that the action would have refused; "" where it was not measured,
+    which is not the same as 0."""
     if done.would_have_met is None:
         return ""
     seen = done.details.get("requests_seen")

@@ -1,4 +1,4 @@
-"""Lists that are too long to be shown whole, and actions that take so long that they report how far they are."""
+"""Lists that are too long to be shown whole, and actions that take so long that they report their progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ V = TypeVar("V", covariant=True)
 
 SHOWN: Final = 1_000
 _PAGE: Final = 1_000
-# Between two reports of an action that takes long.
+# Pause between two reports of an action that takes long.
 _WAIT_SECONDS: Final = 2.0
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most.")]
@@ -38,20 +38,20 @@ class ShownPage(Protocol[V]):
 
     @property
     def total(self) -> int:
-        """About how many items all pages have together."""
+        """The number of items of all pages together, estimated."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ShownList(Generic[V]):
-    """The items of some pages, and about how many more there are."""
+    """The items of some pages, and an estimate of how many more the list has; 0 if ``items`` is the whole list."""
 
     items: Sequence[V]
     more: int
 
 
 async def pages(read: Callable[[int, str], Awaitable[ShownPage[V]]], most: int | None) -> ShownList[V]:
-    """The first items of a list, ``most`` at most; all with None."""
+    """The first ``most`` items of a list, read page by page; None for all items."""
     found: list[Any] = []
     cursor: str | None = ""
     total = 0
@@ -71,7 +71,7 @@ def warn_of_more(found: ShownList[Any]) -> None:
 
 
 async def lift_all(fleet: FleetConnection, origin: Origin | None) -> Done:
-    """Lift all sanctions of an origin, and wait for the end. One that takes long reports on standard error."""
+    """Lift all sanctions of an origin (None: of any), and wait for the end. Progress is printed on standard error."""
     done = await fleet.operator.lift_all(origin=origin, actor=fleet.actor, wait_seconds=_WAIT_SECONDS)
     while done.details.get("running"):
         warn(done.message)

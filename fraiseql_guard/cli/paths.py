@@ -40,8 +40,8 @@ _QUERY: Final = {"query": "{__typename}"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathFound:
-    """One path of an app. ``protection`` names what holds there: the configured path, ``token``, ``exempt``, or
-    nothing."""
+    """One path of an app. ``protection`` says why the path is safe: the configured path that covers it, ``token``,
+    ``exempt``; "" if nothing protects it."""
 
     path: str
     methods: Sequence[str]
@@ -51,12 +51,12 @@ class PathFound:
 
     @property
     def open(self) -> bool:
-        """Whether it speaks GraphQL and is not guarded."""
+        """Whether the path speaks GraphQL and is not guarded."""
         return self.graphql and not self.guarded
 
     @property
     def says(self) -> str:
-        """What holds there, for people."""
+        """The path's protection for people: ``NOT GUARDED`` for open GraphQL, a dash for other paths without one."""
         return self.protection or ("NOT GUARDED" if self.open else "-")
 
 
@@ -112,14 +112,15 @@ def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
         table, mount = PathTable(_settings_of(around.guard)), around.mount
         paths = [route.path]
         if _takes_paths_away(around.guard) and route.path == (mount or "/"):
-            # It is served on the paths of its guard alone, below the mount that both are in.
+            # Such an endpoint is served only on the paths of its guard, below the mount that both are in.
             paths = [_below(mount, path) for path in around.guard.settings.graphql_paths]
         found += [_judged(replace(route, path=path), table, mount) for path in paths]
     return found
 
 
 def _deciding(route: AppRoute) -> GuardAround:
-    """The guard that a route is judged by: of those that protect it by most the innermost. None where there is none."""
+    """The guard that a route is judged by: the one with the most protections, and of several such the innermost;
+    GuardAround(None, "") without a guard."""
     return max(reversed(route.guards), key=lambda each: len(each.protections), default=GuardAround(None, ""))
 
 
@@ -145,7 +146,7 @@ def _load(target: str, *, factory: bool) -> Any:
 
 
 def _imported_module(name: str) -> Any:
-    # As uvicorn does it: the app is found from where the command is typed.
+    # As uvicorn does: modules are found from the working directory.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -156,7 +157,7 @@ def _imported_module(name: str) -> Any:
 
 
 def _settings_of(guard: Any) -> Settings:
-    """The settings of a guard, or of one that its app has not built yet; without a guard those of the environment."""
+    """The settings of a guard, also of one that its app has not built yet; without a guard the environment's."""
     if guard is None:
         return Settings.load()
     if isinstance(guard, Middleware):
@@ -166,7 +167,7 @@ def _settings_of(guard: Any) -> Settings:
 
 
 def _judged(route: AppRoute, table: PathTable, mount: str) -> PathFound:
-    # The same table as at run time decides, so that this cannot disagree with the guard.
+    # The table of the run time decides, so that the command cannot disagree with the guard.
     place = table.place({"path": route.path, "root_path": mount})
     if place.graphql is not None:
         protection = f"guarded ({place.graphql})"
@@ -202,7 +203,7 @@ def _documented(client: httpx.Client, base: str) -> Iterable[str]:
     answer = client.get(f"{base}/openapi.json")
     content = _json_of(answer)
     documented = content.get("paths") if isinstance(content, Mapping) else None
-    # A document of another server may hold anything: each step looks before it takes.
+    # The document comes from another server and may hold any JSON: each level is checked.
     return filter(_can_be_asked, documented) if isinstance(documented, Mapping) else []
 
 
@@ -216,7 +217,7 @@ def _asked_path(client: httpx.Client, base: str, path: str) -> PathFound | None:
     answer = _json_of(client.post(base + path, json=_QUERY))
     if not _is_graphql(answer):
         return None
-    # The small query itself may be refused (no token): that answer already tells.
+    # A refusal of the small query itself (no token) shows a guard already.
     guarded = _is_guards(answer)
     if not guarded:
         # The guard refuses plain text on every path that it covers.
@@ -233,7 +234,7 @@ def _json_of(answer: httpx.Response) -> Any:
 
 
 def _is_graphql(content: Any) -> bool:
-    """Whether an answer is GraphQL's: with data, with errors, or with both."""
+    """Whether an answer is a GraphQL response: with data, with errors, or with both."""
     match content:
         case {"data": {"__typename": _}}:
             return True
@@ -243,7 +244,7 @@ def _is_graphql(content: Any) -> bool:
 
 
 def _is_guards(content: Any) -> bool:
-    """Whether an answer is a refusal of the guard, as it has them on GraphQL paths."""
+    """Whether an answer is a refusal of the guard in the form of GraphQL paths."""
     match content:
         case {"errors": [{"extensions": {"requestId": _, "code": _}}, *_]}:
             return True

@@ -28,15 +28,15 @@ def text_of(query: str, *, url: str | None, manifest: Path | None) -> str:
     OperatorError if it cannot be found."""
     if query == _STANDARD_INPUT:
         return sys.stdin.read()
-    # A file that is called like a hash is a file.
+    # An existing file comes first, even if its name looks like a hash.
     if _HASH.fullmatch(query) and not Path(query).exists():
         return text_of_hash(query.lower(), url=url, manifest=manifest)
     return Path(query).read_text(encoding="utf-8")
 
 
 def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
-    """The text that a log line is about (``-``: the first line of standard input with a query_hash): the one that the
-    line carries, if that is whole, else the one of its query_hash."""
+    """The document's text for a log line (``-``: the first line of standard input with a query_hash): the text in the
+    line if it is whole, else the text of the line's query_hash. Errors as in :func:`text_of`."""
     lines = sys.stdin if line == _STANDARD_INPUT else (line,)
     for context in _contexts(lines):
         query_hash, text = str(context["query_hash"]), context.get(QUERY_TEXT)
@@ -44,7 +44,7 @@ def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
             # The log cuts long texts, and writes controls out.
             for whole in (text, _WRITTEN_OUT.sub(_read, text)):
                 if digest_of(whole) == query_hash:
-                    # The hash tells which of the two is the whole text, and whether either is.
+                    # The hash shows whether one of the two is the whole text.
                     return whole
         return text_of_hash(query_hash, url=url, manifest=manifest)
     raise ValueError('--log: no line has a query_hash. Accepted: a line of the log, {"event": ..., "context": {...}}')
@@ -53,7 +53,7 @@ def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
 def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> str:
     """The text of a query_hash, or of the beginning of one: from the manifest, else from the fleet."""
     settings = Settings.load()
-    # The manifest at hand first: it needs no fleet.
+    # The manifest first: it needs no connection to the fleet.
     path = manifest or settings.trusted_documents_file
     if path is not None and (text := _in_manifest(path, query_hash)) is not None:
         return text
@@ -68,7 +68,8 @@ def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> 
 
 
 def _in_manifest(path: Path, query_hash: str) -> str | None:
-    """The one text in a manifest whose query_hash begins so; None if there is none. ValueError if there are several."""
+    """The text in a manifest whose query_hash begins with ``query_hash``; None if there is none. ValueError if there
+    are several."""
     # A set: the same text under several ids is no ambiguity.
     found = {text for digest, text in _digests(path) if digest.startswith(query_hash)}
     if len(found) > 1:
@@ -77,7 +78,8 @@ def _in_manifest(path: Path, query_hash: str) -> str | None:
 
 
 def _read(written_out: re.Match[str]) -> str:
-    """The control that a log line wrote out as ``\\u001b``. A printable character stood so in the document itself."""
+    """The control character that a log line wrote out as ``\\u001b``. A sequence for a printable character stays: it is
+    the document's own text."""
     character = chr(int(written_out[1], 16))
     return written_out[0] if character.isprintable() else character
 

@@ -47,11 +47,11 @@ def _row(each: Refusal) -> Sequence[object]:
 
 
 def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
-    """The facts of a refusal, the most important ones first. Those that are not known are left out."""
+    """The facts of a refusal with their labels, the most important first. Unknown facts are left out."""
     verb = "refused" if found.enforced else "would have been refused (monitor mode)"
     yield "what", f"{found.method} {found.endpoint} {verb}: {found.status} {found.code} ({found.protection})"
     yield "why", found.detail or found.message
-    # Some refusals have a limit alone, some a number alone.
+    # Some refusals have only a limit, some only the request's number.
     if numbers := [f"{each:g}" for each in (found.actual, found.limit) if each is not None]:
         yield "numbers", " of ".join(numbers)
     yield "when", local_time(found.at)

@@ -1,7 +1,7 @@
 """Prints the answers of commands: aligned on a terminal, tab-separated in a pipe, or as JSON.
 
-All output goes through here, so that nothing from outside (names, addresses, reasons, log lines, what Redis or another
-server holds) reaches a terminal as anything but text.
+All output goes through here, so that text from outside (names, addresses, reasons, log lines, entries of Redis, answers
+of other servers) cannot control a terminal.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, with every non-ASCII character escaped: it is the same in any locale."""
+    """Print a value as JSON, with every non-ASCII character escaped, so that the locale does not matter."""
     print(json.dumps(to_plain(value), indent=2))
 
 
@@ -36,8 +36,8 @@ def on_terminal() -> bool:
 
 
 def printable(value: object) -> str:
-    """A value as one line without control characters; a dash for None and "". Names come from outside, and may be made
-    to confuse the terminal or the columns."""
+    """A value as one line without control characters; a dash for None and "". Names come from outside, and may try to
+    confuse the terminal or the columns."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -46,8 +46,8 @@ def printable(value: object) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with every character written out that is not printable: controls (C0, C1), marks that reverse or hide
-    text, separators of lines, surrogates, and what Unicode has not assigned."""
+    """The text with unprintable characters written out (``\\u001b``): controls (C0, C1), marks that reverse or hide
+    text, line separators, surrogates, and unassigned code points."""
     if text.isprintable():
         return text
     return "".join(
@@ -56,7 +56,8 @@ def harmless(text: str) -> str:
 
 
 def grid(headers: Sequence[str], rows: Iterable[Sequence[object]], *, width: int) -> RenderableType:
-    """The rows as an aligned table for a terminal so wide; one below the other if words would have to be broken."""
+    """The rows as an aligned table, ``width`` columns wide; each cell on a line of its own if words would have to be
+    broken."""
     return table_of(headers, [[printable(cell) for cell in row] for row in rows], width=width)
 
 
@@ -90,7 +91,8 @@ def print_facts(facts: Iterable[tuple[str, object]]) -> None:
 
 
 def remaining(seconds: float | None) -> object:
-    """The time that is left: in words on a terminal, as whole seconds in a pipe. None for what does not end."""
+    """The time that is left: in words on a terminal, as whole seconds in a pipe; None for an entry that does not
+    end."""
     if seconds is None or not on_terminal():
         return None if seconds is None else round(seconds)
     return in_words(seconds)
@@ -131,6 +133,6 @@ def _say(text: str, stream: TextIO, hanging: int | None) -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
-    # What the encoding lacks is written out, so that no locale makes the command fail.
+    # Characters that the encoding lacks are written out, so that no locale makes the command fail.
     encoding = stream.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)

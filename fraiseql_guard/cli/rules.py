@@ -70,7 +70,7 @@ def list_rules(
 
 
 def _read(file: Path | None, settings: Settings) -> tuple[Rules, list[str]]:
-    """The rules of a file, or of the environment, and what is wrong with their form."""
+    """The rules of a file, or of the environment without one, and sentences about mistakes in their form."""
     path = file or settings.rules_file
     if file is None:
         refuse_two_sources(settings)

@@ -10,7 +10,7 @@ from fraiseql_guard.operations.operator.interface import OperatorError, Switch
 
 
 async def set_all(fleet: FleetConnection, values: Mapping[str, str], seconds: float, *, reason: str) -> None:
-    """Set each value; if one cannot be set, bring back what was in force before, and raise."""
+    """Set each value for so many seconds. If one cannot be set, restore the earlier overrides, and raise its error."""
     operator = fleet.operator
     before = {each.name: each for each in await operator.switches() if each.kind == "setting"}
     done: list[str] = []
@@ -22,7 +22,7 @@ async def set_all(fleet: FleetConnection, values: Mapping[str, str], seconds: fl
             done.append(variable)
     except OperatorError as error:
         for variable in done:
-            # What cannot be brought back ends by itself.
+            # A value that cannot be restored expires by itself.
             with suppress(OperatorError):
                 await _bring_back(fleet, variable, before.get(variable))
         raise type(error)(f"{error}. None of the other values was left set") from error

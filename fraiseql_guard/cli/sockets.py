@@ -1,4 +1,4 @@
-"""``sockets``: what is open on all workers (WebSockets and streams), and how an operator ends it."""
+"""``sockets``: lists the live connections of all workers (WebSockets and streams), and ends them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def list_sockets(
 
 
 def _summary(found: Sockets) -> str:
-    """What is open in all, and what became of others."""
+    """A line: how many connections are open, were opened in the last minute, and were closed in five minutes."""
     counts = ", ".join(f"{count:,} {name}" for name, count in found.open.items()) or "nothing"
     closed = ", ".join(f"{count:,} {reason}" for reason, count in found.closed.items()) or "none"
     return f"open: {counts}; opened in the last minute: {found.opened_last_minute:,}; closed in five: {closed}"
@@ -82,7 +82,7 @@ def _row(each: LiveFacts) -> Sequence[object]:
 
 
 def _operations(each: LiveFacts) -> str:
-    """The operations that are open: those that are told of one by one, and how many there are besides."""
+    """The open operations of a connection: some by name, and the number of further ones."""
     further = each.operations_open - len(each.operations)
     named = [_operation(operation) for operation in each.operations]
     return ", ".join([*named, f"{further} more"] if further > 0 else named)

@@ -1,4 +1,4 @@
-"""``mode`` and ``set``: what holds on all workers for a while, without a restart."""
+"""``mode`` and ``set``: change modes and settings on all workers for a while, without a restart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ALSO: Final = {
     "query_timeout": " (FraiseQL's own limit, which has the same variable, follows in apps wrapped by "
     "fraiseql_guard.fraiseql.protect(); in others it stays as it was at their start)"
 }
-"""What else a variable changes, by its option."""
+"""Further effects of a variable, by its option: words that follow the sentence about the change."""
 _PROTECTIONS: Final = tuple[str, ...](PROTECTION.schema["enum"])
 
 
@@ -70,7 +70,7 @@ def mode(
 
 
 def _variables(incomplete: str) -> Iterator[tuple[str, str]]:
-    """The variables that begin so, with what they do: for the shell's completion."""
+    """The variables that begin with ``incomplete``, each with its documentation: for the shell's completion."""
     word = incomplete.upper()
     return ((row.name, row.doc) for row in VARIABLES if row.option in CHANGEABLE and row.name.startswith(word))
 
@@ -121,7 +121,8 @@ def _of_variable(row: SettingVariable, value: str, url: str | None) -> _Switched
 
 @dataclass(frozen=True, slots=True)
 class _Switched:
-    """A fleet-wide override to set: its kind, name and value, what is said of it, and the command that ends it."""
+    """A fleet-wide override to set: its kind, name and value, the sentence that reports it, and the command that ends
+    it."""
 
     kind: str
     name: str
@@ -133,7 +134,7 @@ class _Switched:
 def _switch(
     switch: _Switched, lasts: str, reason: str, *, acting_as: str | None, url: str | None, as_json: bool
 ) -> None:
-    """Set an override for a while, and print what was done."""
+    """Set an override for a while, and print the outcome."""
     seconds = seconds_of(lasts)
     done = ask(
         url,
@@ -146,7 +147,7 @@ def _switch(
 
 
 def _clear(kind: str, name: str, deed: str, *, acting_as: str | None, url: str | None, as_json: bool) -> None:
-    """End an override, and print what was done."""
+    """End an override, and print the outcome."""
     done = ask(url, lambda fleet: fleet.operator.unswitch(kind, name, actor=fleet.actor), acting_as=acting_as)
     print_done(done, deed, as_json=as_json)
 
@@ -158,13 +159,13 @@ def _changeable(word: str, value: str | None) -> SettingVariable:
         raise ValueError(f"{row.name}: what value? Accepted: {row.form.accepts}, for example {row.form.example}")
     if row.option not in CHANGEABLE:
         raise ValueError(f"{row.name} cannot be changed while workers run: set it where they are started")
-    # Before any worker is asked: a bad value never leaves this machine.
+    # Checked here first: a bad value never leaves this machine.
     row.read(value, row.name)
     return row
 
 
 def _row_of(word: str) -> SettingVariable:
-    """The row of a variable, given by its name or its option. ValueError, with the nearest name, for anything else."""
+    """The row of a variable, given by its name or its option. ValueError, with the nearest name, for any other word."""
     for row in VARIABLES:
         if word in (row.name, row.option) or word.upper() == row.name:
             return row

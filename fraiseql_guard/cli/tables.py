@@ -1,4 +1,5 @@
-"""Lays rows out for a terminal: as an aligned table if no word has to be broken, else each row as lines of its own."""
+"""Lays rows out for a terminal: as an aligned table if no word has to be broken, else each cell on a line of its
+own."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from rich.text import Text
 
 _GAP: Final = 2
 _LONGEST_WORD: Final = 64
-"""A longer word may be broken. No code, address or digest is so long."""
+"""Longest word that is never broken: no code, address or digest is longer."""
 
 
 def table_of(headers: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> RenderableType:
-    """The rows for a terminal that is so wide. Cells are printed as they are, and must not hold control characters."""
+    """The rows for a terminal of ``width`` columns. Cells are printed as they are, and must not hold control
+    characters."""
     widths = _widths(headers, rows, width)
     return _records(headers, rows) if widths is None else _table(headers, rows, widths)
 
@@ -46,7 +48,7 @@ def _records(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
 
 def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
     """The width of each column: as wide as its content if there is room, else at least as wide as its longest word.
-    None if there is no room for that."""
+    None if there is no room for the longest words."""
     columns = [[header, *(row[number] for row in rows)] for number, header in enumerate(headers)]
     least = [max(map(_longest_word, column)) for column in columns]
     wanted = [max(each, *map(cell_len, column)) for each, column in zip(least, columns, strict=True)]
@@ -54,7 +56,7 @@ def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
     room = width - _GAP * (len(columns) - 1) - sum(least)
     if room < 0:
         return None
-    # The columns that need least get their full width first.
+    # The columns that lack least get their full width first.
     for number in sorted(range(len(columns)), key=lambda each: wanted[each] - least[each]):
         more = min(wanted[number] - least[number], room)
         least[number] += more

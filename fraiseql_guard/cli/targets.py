@@ -31,7 +31,7 @@ def target_of(
     key: str | None = None,
     command: str,
 ) -> Target:
-    """The target of a command. ValueError, with an example, unless exactly one is given."""
+    """The target of a command. ValueError, with an example, unless exactly one of address, user and key is given."""
     if key is not None:
         if address is not None or user is not None or issuer or tenant:
             raise ValueError(f"--key stands alone: {PROGRAM} {command} --key tenant:acme")
@@ -45,13 +45,14 @@ def target_of(
     try:
         return Target(ip_address=address_of(str(address)))
     except ValueError as error:
-        # A user's id in the place of the address is the usual mistake.
+        # The usual mistake is a user's id in the place of the address.
         meant = command_line(*command.split(), *option("--user", str(address)))
         raise ValueError(f"{error}. For a user: {meant}") from None
 
 
 def _read_key(text: str) -> str:
-    """A key with digests in the place of what may be secret, so that no more of it goes over the network."""
+    """A key with its secret parts replaced by digests, so that these alone go over the network. ValueError for a text
+    that is no key."""
     try:
         return read_key(text)
     except ValueError as error:
@@ -59,7 +60,7 @@ def _read_key(text: str) -> str:
 
 
 def address_of(text: str) -> str:
-    """An address or network as given; ValueError if it is none."""
+    """``text`` itself if it is an address or a network; else ValueError."""
     try:
         parsing.network(text)
     except ValueError:
@@ -69,7 +70,7 @@ def address_of(text: str) -> str:
 
 
 def words_of(target: Target) -> list[str]:
-    """The arguments that name this target to a command."""
+    """The arguments by which a command line names this target."""
     if target.key is not None:
         return option("--key", target.key)
     if target.user_id is None:
@@ -99,6 +100,6 @@ def option(name: str, value: str) -> list[str]:
 
 
 def command_line(*words: str, url: str | None = None) -> str:
-    """A whole command of ours, quoted for the shell."""
+    """A whole fraiseql-guard command, quoted for the shell."""
     through: Sequence[str] = () if url is None else ("--url", url)
     return shlex.join((PROGRAM, *words, *through))

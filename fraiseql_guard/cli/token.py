@@ -1,4 +1,4 @@
-"""``fraiseql-guard token``: a signed token to try things with, in development."""
+"""``fraiseql-guard token``: prints a signed token, for development."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def token(
         if not outside_development:
             _check_environment(settings)
         lifetime = settings.refresh_token_lifetime_seconds if refresh else settings.token_lifetime_seconds
-        # Claims of the command line may replace the configured issuer and audience, to try what is refused.
+        # Claims of the command line may replace the configured issuer and audience, to try out refusals.
         claims = {**_configured_claims(settings, refresh=refresh), **dict(map(_claim, claim or ()))}
         # Whole seconds, which every verifier reads.
         now = int(time.time())
         times = {"iat": now, "exp": now + (lifetime if expires_in is None else expires_in)}
-        # Its own claims come last, so that --claim may also replace sub and exp.
+        # The claims come last, so that --claim may also replace sub and exp.
         print_command(sign({"sub": sub, **times, **claims}, _key_text(key, settings), algorithm=algorithm, kid=kid))
 
 
@@ -74,7 +74,7 @@ def _configured_claims(settings: Settings, *, refresh: bool) -> Mapping[str, str
 
 
 def _key_text(file: Path | None, settings: Settings) -> str:
-    """The key to sign with: of the file, else the configured secret. ValueError without either."""
+    """The text of the key to sign with: of the file, else the configured secret. ValueError without either."""
     if file is not None:
         text = file.read_text(encoding="utf-8").strip()
         if not text.startswith(("-----BEGIN", "{")):
@@ -91,7 +91,7 @@ def _claim(given: str) -> tuple[str, Any]:
     if not separator or not name:
         raise ValueError(f"--claim={given} is no NAME=VALUE. Accepted: for example --claim tier=pro")
     try:
-        # Numbers, lists and null are JSON; what is no JSON is meant as text.
+        # Numbers, lists and null are JSON; any other value is text.
         return name, json.loads(text)
     except ValueError:
         return name, text

@@ -52,14 +52,14 @@ def top(
 
 
 def _print_once(frame: Frame, *, as_json: bool) -> None:
-    """Print a frame. NotAppliedError afterwards, if it shows what one worker knows alone."""
+    """Print a frame; then NotAppliedError if it shows one worker instead of the fleet."""
     print_json(frame) if as_json else print_frame(frame)
     if not frame.status.store_answers:
         raise NotAppliedError(of_one_worker(frame.status))
 
 
 async def look(fleet: FleetConnection, count: int) -> Frame:
-    """What the fleet shows now; what one worker shows while the store does not answer."""
+    """The present frame of the fleet; of one worker while the store does not answer."""
     status = await seen_status(fleet)
     alone = status.alone
     return Frame(
@@ -75,7 +75,7 @@ def print_frame(frame: Frame) -> None:
 
 
 async def _watch(fleet: FleetConnection, count: int, every: float) -> None:
-    # The terminal's second screen: what stood there before comes back at the end.
+    # The terminal's second screen: the former content comes back at the end.
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         frame, trouble = await look(fleet, count), ""  # an error of the first look ends the command
         while True:
@@ -110,7 +110,7 @@ def _shown_rate(workers: Sequence[Worker], name: str) -> str:
 
 
 def _marks(status: Status) -> Sequence[str]:
-    """Notes that the numbers need: that they are of one worker alone."""
+    """Notes for a frame that shows one worker instead of the fleet; () for the fleet."""
     return () if status.alone is None else [f"note: {note}" for note in status.notes]
 
 
@@ -124,8 +124,8 @@ def _codes(offender: Offender) -> str:
 
 
 def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
-    """A series added up over the workers. Each ends at the moment of its heartbeat: older ones are moved back by whole
-    steps."""
+    """A series added up over the workers, the oldest step first. Each worker's series ends with its heartbeat: those of
+    older heartbeats are moved back by whole steps."""
     newest = max((each.series_ends_at for each in workers), default=0.0)
     added: list[float] = []
     for each in workers:
@@ -141,14 +141,14 @@ def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
 
 
 def rate(workers: Sequence[Worker], name: str) -> float | None:
-    """The rate of a series a second, over its last whole step: the newest one is still being counted. None if no worker
-    has reported any."""
+    """The count a second in the last whole step of a series (the newest step is still being counted); None before a
+    worker has reported a whole step."""
     steps = total(workers, name)
     return steps[-2] / STEP_SECONDS if len(steps) > 1 else None
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """The values as a line of bars, the largest one at full height."""
+    """The values as a line of bars, the largest at full height."""
     largest = max(values, default=0.0) or 1.0
     return "".join(
         # A value above 0 always shows a bar, however small it is beside the largest.

@@ -1,4 +1,4 @@
-"""``fraiseql-guard tune``: the limits that fit what requests really ask for."""
+"""``fraiseql-guard tune``: recommends the limits that fit the requests that were seen."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def tune(
 
 
 def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, TuningResult]:
-    """The settings of this environment, and what the logs say beside them."""
+    """The settings of this environment, and the result of tuning them by the logs."""
     now = datetime.now(UTC)
     wanted = LogFilter(since=moment(since, now) if since else "", until=moment(until, now) if until else "")
     usage = LogUsage()
@@ -120,7 +120,8 @@ def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, 
 
 
 def _from_fleet(url: str | None, *, checks: bool) -> tuple[Settings, TuningResult]:
-    """What the workers say, and the settings in force if documents are to be measured by them."""
+    """The settings, and the workers' result. With ``checks`` the settings are those in force on the workers, because
+    documents are measured by them."""
 
     async def look(fleet: FleetConnection) -> tuple[Settings, TuningResult]:
         found = await fleet.operator.limits_advice()
@@ -134,7 +135,7 @@ def _from_fleet(url: str | None, *, checks: bool) -> tuple[Settings, TuningResul
 
 
 def _in_force(configured: Mapping[str, object], switches: Sequence[Switch]) -> Settings:
-    """This environment's settings with what the workers are configured with, and with what was set on them."""
+    """This environment's settings, with the workers' configured values and the operators' overrides in their place."""
     given: dict[str, Any] = {
         option: value for option, value in configured.items() if option in CHANGEABLE and value not in (None, "")
     }
@@ -176,7 +177,8 @@ def _write_pictures(found: TuningResult, folder: Path) -> None:
 def _refused(
     documents: AppOperations, settings: Settings, values: Mapping[str, str], schema: Path | None
 ) -> Iterator[tuple[str, AuditedOperation]]:
-    """Each operation that is refused or cannot be read, with the limits that refuse it: in force, or recommended."""
+    """Each operation that is refused or cannot be read, with the name of the limits that refuse it: those in force, or
+    the recommended ones."""
     table = load_schema(schema)
     passing: set[tuple[str, str, str]] = set()
     for each in audit_documents(documents, settings, schema=table).operations:
@@ -228,12 +230,12 @@ def _print_refused(refused: Sequence[tuple[str, AuditedOperation]], *, checked: 
 def _apply(
     found: TuningResult, seconds: float, *, lasts: str, url: str | None, acting_as: str | None, quiet: bool
 ) -> None:
-    """Set all that is recommended on all workers, or nothing of it, and print what was done."""
+    """Set all recommended values on all workers, or none of them, and print the outcome."""
     say: Callable[[str], None] = (lambda _: None) if quiet else print_line
     if not found.values:
         say("Nothing was set.")
         return
-    # Before any worker is asked: a value that contradicts another one never leaves this machine.
+    # Checked here first: values that contradict each other never leave this machine.
     Settings.load().override(**_by_option(found.values))
     ask(url, lambda fleet: set_all(fleet, found.values, seconds, reason=_REASON), acting_as=acting_as)
     for variable, value in found.values.items():

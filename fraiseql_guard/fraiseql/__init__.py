@@ -2,7 +2,7 @@
 
 from fraiseql_guard.core.extras import Extra, lacking
 
-# Before the modules below, which import FraiseQL: an ImportError that says what helps.
+# Before the modules below, which import FraiseQL: raise an ImportError that says what to install.
 if (_sentence := lacking(Extra.FRAISEQL, __name__)) is not None:
     raise ImportError(_sentence)
 

@@ -1,4 +1,4 @@
-"""Lists what the app's connections do in PostgreSQL at the moment, and stops their statements.
+"""Lists the statements that the app's connections run in PostgreSQL now, and stops them.
 
 For the command line: it opens a connection of its own, with the URL that the app uses.
 """
@@ -53,14 +53,16 @@ class Backend:
 
 
 async def running(url: str, *, at_least_seconds: float = 0.0) -> Sequence[Backend]:
-    """The app's connections at work, the longest first. psycopg.OperationalError if the database cannot be reached."""
+    """The app's connections that run a statement or are in a transaction, the longest first.
+    psycopg.OperationalError if the database cannot be reached."""
     async with await _connect(url) as connection, connection.cursor(row_factory=class_row(Backend)) as cursor:
         await cursor.execute(_RUNNING, (at_least_seconds,))
         return await cursor.fetchall()
 
 
 async def cancel(url: str, pid: int) -> bool:
-    """Stop the statement of one of the app's connections, which lives on. False if ``pid`` is none of the app's."""
+    """Stop the statement of one of the app's connections; the connection stays open. False if ``pid`` is not the
+    app's."""
     async with await _connect(url) as connection:
         row = await (await connection.execute(_CANCEL, (pid,))).fetchone()
         return bool(row and row[0])

@@ -1,7 +1,7 @@
-"""Cursor classes that set PostgreSQL's time limit before they execute, and time what they do.
+"""Cursor classes that set PostgreSQL's time limit before they execute a statement, and time it.
 
 This code runs once a request, so that the processor's caches are cold, and each function call costs 2.5 microseconds
-(measured). So an ordinary statement makes three: ``execute``, ``Checkout.due`` and ``statement_ended``.
+(measured). So an ordinary statement takes three calls: ``execute``, ``Checkout.due`` and ``statement_ended``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from fraiseql_guard.telemetry.database.signals import show_outside, was_stopped
 
 
 class CursorCheckout(BoundedConnection, Protocol):
-    """What a cursor asks of the checkout that has its connection (pool.Checkout)."""
+    """The part of pool.Checkout that a cursor uses: the checkout that has its connection."""
 
     limit_seconds: float | None
     replaced: object
     signals: DatabaseSignals
 
     def due(self, query: Any) -> float | None:
-        """The limit in seconds that has to be set before ``query``, if any."""
+        """The limit in seconds that has to be set before ``query``; None if none has to."""
         ...
 
 
@@ -43,13 +43,13 @@ class _Bounded:
 
 
 class _Timed:
-    """The same, and records each statement with its duration."""
+    """Mixed into a cursor class: as _Bounded, and records each statement with its duration."""
 
     checkout: CursorCheckout
 
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
         plain, checkout, ctx = super().execute, self.checkout, current()  # type: ignore[misc]
-        # Set the limit, if one is due: maybe in the place of FraiseQL's own.
+        # Set the limit, if one is due; it may replace the statement that sets FraiseQL's own.
         if (seconds := checkout.due(query)) is not None:
             checkout.limit_seconds = await send_limit(checkout, seconds, plain)
             if query is checkout.replaced:

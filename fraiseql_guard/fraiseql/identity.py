@@ -15,7 +15,7 @@ from fraiseql_guard.core.request import context_of
 async def current_user(request: Request) -> UserContext | None:
     """Replaces FraiseQL's dependency ``get_current_user_optional``: the user of a request, None if it has none.
 
-    If the app has an auth provider of its own, that one still decides: it may know more than the token says.
+    If the app has an auth provider of its own, the provider still decides: it may know more than the token says.
     """
     if get_auth_provider() is not None:
         return await get_current_user_optional(_bearer_token(request))
@@ -28,14 +28,14 @@ def _bearer_token(request: Request) -> str | None:
 
 
 def user_of(ctx: RequestContext | None) -> UserContext | None:
-    """The verified user of a request, None if there is none. A new object each time, because the app may change it.
+    """The verified user of a request; None without one. A new object each time, because the app may change it.
 
     Roles come from the claim ``roles`` or ``role``, permissions from ``permissions`` and the token's scopes.
     """
     identity = None if ctx is None else ctx.verified
     if identity is None:
         return None
-    # Claims come from the issuer, in any form: what is not of the right type is left out.
+    # Claims come from the issuer, in any form: values of a wrong type are left out.
     claims = identity.claims
     email, name, permissions = claims.get("email"), claims.get("name"), claims.get("permissions")
     roles = claims.get("roles", claims.get("role"))
@@ -50,7 +50,7 @@ def user_of(ctx: RequestContext | None) -> UserContext | None:
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts of a claim that is a list or a single text; none of any other."""
+    """The texts of a claim that is a list or a single text; [] for any other claim."""
     if isinstance(value, str):
         return [value]
     return [each for each in value if isinstance(each, str)] if isinstance(value, list | tuple) else []

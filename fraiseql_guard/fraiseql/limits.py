@@ -1,7 +1,7 @@
-"""Sets PostgreSQL's time limit for a request's statements (statement_timeout), without a round trip of its own.
+"""Sets PostgreSQL's time limit for a request's statements (statement_timeout), without an extra round trip.
 
-One more exchange with the database would cost a request more than everything else that the guard does around a
-statement. So the limit is sent in one message with the BEGIN that is sent anyway.
+One more exchange with the database would cost a request more than all other work of the guard around a statement. So
+the limit is sent in one message with the BEGIN that is sent anyway.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from psycopg.generators import execute
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 MARGIN_SECONDS: Final = 0.25
-"""How much longer PostgreSQL's limit is than the time that a request has left. The guard's own deadline comes first and
+"""PostgreSQL's limit is longer by this than the time that a request has left. The guard's own deadline comes first and
 answers the client; PostgreSQL stops the statement where the guard cannot."""
 STEPS_A_SECOND: Final = 4
-"""Limits are rounded up to such steps, so that pg_stat_statements does not see a new statement for each of them."""
+"""Limits are rounded up to a fraction of a second: pg_stat_statements must not see a new statement for each limit."""
 WORTHWHILE: Final = 1.25
-"""A limit in force that is so many times too long is replaced."""
+"""A limit in force is replaced if it is longer than the wanted one by this factor."""
 
 KNOWN_SECONDS: Final = 60.0
 """How long a session's own limit is remembered."""
@@ -41,14 +41,14 @@ _NO_OPTIONS: Final = (None, None, None)
 
 
 def own_limit(setting: str) -> float | None:
-    """The seconds of a SET statement_timeout of FraiseQL's or the app's own, which stays in force; None for any other
-    SET."""
+    """The seconds in a SET statement_timeout of FraiseQL or the app; None for any other SET."""
     found = _OWN_LIMIT.match(setting)
     return None if found is None else int(found[1]) / 1000
 
 
 class SessionLimit:
-    """The limit that a session has by itself: of its role, its database or its server.
+    """The limit that a session has by itself, from its role, its database or its server: ``seconds`` is infinite
+    without one.
 
     Read once a minute, because PgBouncer may put another server's session behind a connection.
     """
@@ -70,7 +70,7 @@ class BoundedConnection(Protocol):
 
 async def send_limit(bounded: BoundedConnection, seconds: float, execute_plainly: Callable[..., Any]) -> float:
     """Set the limit in one exchange, which also begins the transaction if none has begun. Returns the limit in force
-    then, in seconds: a lower one of the session stays. Raises what psycopg does.
+    afterwards, in seconds: a lower limit of the session stays. Raises psycopg's exceptions.
 
     In a pipeline, and where the transaction has options of its own, the limit goes through the cursor
     (``execute_plainly``): a message beside psycopg's own would be out of place there.
@@ -83,7 +83,7 @@ async def send_limit(bounded: BoundedConnection, seconds: float, execute_plainly
     if in_pipeline or (begins and options != _NO_OPTIONS):
         await execute_plainly(_lower_of(seconds), prepare=False)
         return seconds
-    # A session whose own limit is known needs no look at it.
+    # A known limit of the session is not read again.
     known = now < session.known_until
     if known:
         seconds = min(seconds, session.seconds)
@@ -103,7 +103,7 @@ async def send_limit(bounded: BoundedConnection, seconds: float, execute_plainly
             raise error_from_result(result)
     if known:
         return seconds
-    # What was in force before is the session's own limit, unless the transaction has set another.
+    # The limit in force before is the session's own, unless the transaction has set another.
     before = _seconds(results[-1].get_value(0, 0))
     if begins:
         session.seconds, session.known_until = before, now + KNOWN_SECONDS
@@ -124,5 +124,5 @@ def _seconds(setting: bytes | None) -> float:
     """The seconds of a duration as PostgreSQL writes it (``250ms``, ``5min``); infinite for 0, which is no limit."""
     found = _DURATION.fullmatch(setting or b"")
     if found is None:
-        return math.inf  # a server that writes it in another way: its limit is not known
+        return math.inf  # a server that writes durations in another way: its limit is not known
     return int(found[1]) * _UNITS[found[2]] or math.inf

@@ -1,4 +1,4 @@
-"""FraiseQL's connection pool, with connections that time their statements and bound them in PostgreSQL."""
+"""Wraps FraiseQL's connection pool: its connections time their statements and bound them in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ from fraiseql_guard.telemetry.database import DatabaseSignals
 
 _NOTHING: Final = object()
 _MOST_LIMITS: Final = 16
-"""Pools that are remembered by the limit of their repository."""
+"""Most pools that are remembered, by the limit of their repository."""
 _checking_out: Final[ContextVar[Checkout | None]] = ContextVar("fraiseql_guard_checkout", default=None)
-"""The checkout that is about to get a connection, while the pool still checks it."""
+"""The checkout that is about to get a connection which the pool still checks; None at other times."""
 
 
 class TimedPool:
-    """A psycopg pool whose ``connection()`` gives out timed connections. Every other attribute is that of the pool."""
+    """A psycopg pool whose ``connection()`` gives out timed connections. All other attributes are the wrapped
+    pool's."""
 
     def __init__(self, pool: Any, signals: DatabaseSignals, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.plain = pool
@@ -44,7 +45,8 @@ class TimedPool:
         self._of_hosts: Memo[float, HostPool] = Memo(partial(HostPool, self, self._checkout), _MOST_LIMITS)
 
     def of_host(self, limit_seconds: float | None) -> Any:
-        """The pool for a FraiseQL repository that sends a limit of its own (in seconds) before its statements."""
+        """The pool for a FraiseQL repository that sends a limit of its own (in seconds) before its statements; this
+        pool itself if it sends none (None or 0)."""
         if not limit_seconds:
             return self
         return self._of_hosts[limit_seconds]
@@ -54,8 +56,8 @@ class TimedPool:
 
 
 class HostPool:
-    """A timed pool whose connections replace the limit that FraiseQL sends, so that it never raises a lower one of
-    PostgreSQL's own."""
+    """A timed pool whose connections replace the limit that FraiseQL sends, so that FraiseQL's limit never raises a
+    lower one of PostgreSQL's own."""
 
     def __init__(self, pool: TimedPool, checkout: Callable[..., Checkout], limit_seconds: float) -> None:
         self._pool = pool
@@ -67,8 +69,8 @@ class HostPool:
 
 
 class Checkout:
-    """One connection for as long as it is out of the pool, as an async context manager. Its cursors are timed for that
-    long and no longer, because the pool has other users."""
+    """One connection for as long as it is out of the pool, as an async context manager. Its cursors are timed only for
+    that long, because the pool has other users."""
 
     __slots__ = (
         "_factory", "_host", "_lending", "clock", "connection", "limit_seconds", "replaced", "session", "signals",
@@ -90,10 +92,10 @@ class Checkout:
         self.connection: Any = None
         """The connection that is lent, or that the pool checks at the moment."""
         self.limit_seconds: float | None = None
-        """The limit in force in its transaction, as far as it is known; None before one was sent."""
+        """The limit in force in the connection's transaction, in seconds; None before a limit was sent."""
         self.session = SessionLimit()
         self.replaced: object = _NOTHING
-        """The statement of FraiseQL's in whose place the limit is sent."""
+        """FraiseQL's statement that the limit is sent in place of."""
 
     async def __aenter__(self) -> AsyncConnection[Any]:
         token = _checking_out.set(self)
@@ -101,7 +103,7 @@ class Checkout:
             connection: AsyncConnection[Any] = await self._lending.__aenter__()
         finally:
             _checking_out.reset(token)
-        # If the pool checked the connection, that statement has set the limit already (CursorFactory).
+        # If the pool has checked the connection, the check's statement has set the limit already (CursorFactory).
         if connection is not self.connection:
             self.connection, self.limit_seconds = connection, None
         factory: Any = connection.cursor_factory
@@ -122,7 +124,7 @@ class Checkout:
     def due(self, query: Any) -> float | None:
         """The limit in seconds that has to be set before ``query``: never 0, which would be no limit.
 
-        None if the one in force will do, or none can be set.
+        None if the limit in force is good enough, or none can be set.
         """
         # SET LOCAL needs a transaction, and ends with it.
         connection = self.connection
@@ -147,7 +149,7 @@ class Checkout:
         remaining = max(0.0, ends_at - now)
         limit = ceil((remaining + MARGIN_SECONDS) * STEPS_A_SECOND) / STEPS_A_SECOND
 
-        # A limit in force stays if it is not much longer; so does the session's own if that is shorter.
+        # A limit in force stays if it is not much longer; the session's own limit stays if it is shorter.
         in_force, session = self.limit_seconds, self.session
         if in_force is not None:
             return limit if in_force > limit * WORTHWHILE else None
@@ -157,7 +159,7 @@ class Checkout:
         return limit
 
     def _due_before_setting(self, query: str) -> float | None:
-        """The limit to set in the place of the SET that FraiseQL sends; None for a SET of the app's own."""
+        """The limit in seconds to set in place of the SET that FraiseQL sends; None for a SET of the app's own."""
         if self._host is not None and query == self._host[0]:
             self.replaced = query
             return self._host[1]
@@ -170,8 +172,8 @@ class Checkout:
 class CursorFactory:
     """Makes a connection's cursors: timed ones while a checkout has the connection, else plain ones.
 
-    It stays with the connection. The pool checks a connection before the next checkout gets it, and the statement of
-    that check begins the transaction: then it sets the limit as well.
+    It stays with the connection. The pool checks a connection before the next checkout gets it. The check's statement
+    begins the transaction, and therefore sets the limit as well.
     """
 
     __slots__ = ("_bounded", "_plain", "_timed", "checkout", "session")

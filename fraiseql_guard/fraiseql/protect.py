@@ -15,17 +15,17 @@ from fraiseql_guard.fraiseql.wiring import wire
 
 
 def protect(app: Any, **options: Any) -> Guard:
-    """Guard a FraiseQL app: ``app = protect(create_fraiseql_app(...))``, and serve what it returns.
+    """Guard a FraiseQL app: ``app = protect(create_fraiseql_app(...))``. Serve the returned Guard.
 
     ``options`` are Guard's. Besides the guard itself this brings
 
     * the database pool's gauges, and its size for the caps on operations in flight;
     * every statement of FraiseQL's repository timed by type and table, slow and stopped ones logged, and each bounded
-      in PostgreSQL (statement_timeout) by what is left of its request's time;
+      in PostgreSQL (statement_timeout) by the time that its request has left;
     * the verified user as FraiseQL's UserContext, unless FraiseQL has an auth provider of its own;
     * FraiseQL's security events in the guard's log.
 
-    An override of the same dependency that the app has made itself stays in force, and is named in the log.
+    If the app overrides one of these FastAPI dependencies itself, its override stays in force, and the log names it.
     TypeError if ``app`` is no FastAPI app.
     """
     host = next((each for each in chain(app) if hasattr(each, "dependency_overrides")), None)
@@ -40,7 +40,7 @@ def protect(app: Any, **options: Any) -> Guard:
 
 
 def _pool() -> Any:
-    """The pool that FraiseQL has now: it makes a new one at each start of the app."""
+    """FraiseQL's present pool; None before the app's start. FraiseQL makes a new pool at each start of the app."""
     try:
         return get_db_pool()
     except RuntimeError:  # before the start there is none

@@ -18,14 +18,13 @@ from fraiseql_guard.telemetry.database import DatabaseSignals
 class GuardedRepository(FraiseQLRepository):
     """A repository that leaves the limit of its statements to the timed pool.
 
-    FraiseQL itself sends ``query_timeout`` to PostgreSQL before each statement of :meth:`run`, and before no other. The
-    pool bounds all statements, and at less cost. FraiseQL sends its own limit only where that is shorter.
+    FraiseQL itself sends ``query_timeout`` to PostgreSQL before each statement of :meth:`run`, but before no others.
+    The pool bounds all statements, and at less cost. So FraiseQL sends its own limit only where it is shorter.
     """
 
     @property
     def query_timeout(self) -> float | None:
-        """FraiseQL's own limit in seconds; None where the request has less time left, so that the pool sets the
-        limit."""
+        """FraiseQL's own limit in seconds; None where the request has less time left: then the pool sets the limit."""
         own, ctx = self._own_timeout, current()
         ends_at = None if ctx is None else stops_at(ctx)
         if ends_at is None:
@@ -42,8 +41,8 @@ def repository_dependency(
 ) -> Callable[[], Awaitable[FraiseQLRepository]]:
     """The dependency that replaces FraiseQL's ``get_db``. ``settings`` returns the guard's settings in force.
 
-    FraiseQL reads FRAISEQL_QUERY_TIMEOUT too, at its start. As long as its limit is the one that the guard started
-    with, it follows an operator's override; a limit that the app gave FraiseQL stays.
+    FraiseQL reads FRAISEQL_QUERY_TIMEOUT too, at its start. While its limit equals the guard's at the start, it follows
+    an operator's override; another limit, which the app gave FraiseQL, stays.
     """
     timed: TimedPool | None = None
     common = settings().query_timeout
@@ -52,7 +51,7 @@ def repository_dependency(
         nonlocal timed
         plain = await get_db()
         pool: Any = plain.get_pool()
-        if timed is None or timed.plain is not pool:  # FraiseQL makes a new one at each start
+        if timed is None or timed.plain is not pool:  # FraiseQL makes a new pool at each start
             timed = TimedPool(pool, signals)
         own, context = plain.query_timeout, plain.context
         if own == common and own != (wanted := settings().query_timeout):

@@ -1,4 +1,4 @@
-"""Takes FraiseQL's own security events into the guard's log and metrics."""
+"""Records FraiseQL's own security events in the guard's log and metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FAILURES: Final[Mapping[SecurityEventType, FailureReason]] = {
     SecurityEventType.AUTHZ_ROLE_DENIED: FailureReason.INSUFFICIENT_PERMISSIONS,
 }
 _RECORDED_ELSEWHERE: Final = frozenset({SecurityEventType.QUERY_TIMEOUT, SecurityEventType.AUTH_SUCCESS})
-"""Events that the guard records itself: a stopped statement with its table, a success with the verified token."""
+"""Events that the guard records itself: a stopped statement (with its table), a verified token."""
 
 
 class BridgedSecurityLogger(SecurityLogger):
@@ -34,7 +34,7 @@ class BridgedSecurityLogger(SecurityLogger):
         self._recorder = recorder
 
     def log_event(self, event: SecurityEvent) -> None:
-        """Record an event. Never raises because of the guard's own log."""
+        """Record an event. An exception in the guard's recording is counted as a fault, and never raised."""
         # Without handlers, Python's last resort would print every event to standard error.
         if logging.getLogger("fraiseql.security").hasHandlers():
             super().log_event(event)
@@ -49,7 +49,7 @@ class BridgedSecurityLogger(SecurityLogger):
             "resource": event.resource,
         }
         ctx = current()
-        if ctx is not None:  # the guard has verified these itself
+        if ctx is not None:  # the guard knows its verified user and address itself
             del fields["user_id"], fields["ip_address"]
         recorder = self._recorder()
         try:

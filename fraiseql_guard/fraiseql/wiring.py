@@ -25,7 +25,7 @@ def wire(overrides: dict[Any, Any], guarded_db: Callable[[], Awaitable[Any]]) ->
     async def graphql_context(request: Request) -> dict[str, Any]:
         return await build_graphql_context(await guarded_db(), await current_user(request))
 
-    # FastAPI would find this out in every request; with the attribute it need not.
+    # FastAPI would compute the signature in every request; with the attribute it need not.
     graphql_context.__signature__ = signature(graphql_context)  # type: ignore[attr-defined]
 
     ours = {get_db: guarded_db, get_current_user_optional: current_user}

@@ -1,8 +1,8 @@
 """Keeps rate limits, offences and sanctions: in Redis for all workers, or in the memory of one process.
 
-One protocol (protocol.py) with a sub-store for each kind of thing that is kept, two implementations (memory.py; redis/
-with its lua/), one conformance suite. In front of Redis stand a breaker (breaker.py) with a failure policy for each
-method (failover.py), and the process's memory of refusals (refusals.py).
+One protocol (protocol.py) with a sub-store for each kind of entry, two implementations (memory.py; redis/ with its
+lua/), one conformance suite. In front of Redis stand a breaker (breaker.py) with a failure policy for each method
+(failover.py), and the process's memory of refusals (refusals.py).
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ __all__ = [
 
 
 def open_store(settings: Settings, observer: Observer, *, clock: Clock = time.monotonic) -> Store:
-    """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none,
-    SettingsError without the client of Redis.
+    """The store that the settings name: on Redis behind a breaker, or in this process's memory. Nothing is connected
+    yet. ValueError for an unusable Redis URL, SettingsError if the client of Redis is not installed.
 
     ``clock`` counts the seconds of this process's memory; Redis keeps its own time.
     """
     if settings.redis_url is None:
         return MemoryStore(clock=clock)
-    from fraiseql_guard.stores.failover import FailoverStore  # where there is what can fail
+    from fraiseql_guard.stores.failover import FailoverStore  # only where a store can fail
 
     primary = open_redis(settings.redis_url, settings, timeout_seconds=settings.store_timeout_ms / 1000)
     return FailoverStore(primary, settings=settings, observer=observer, clock=clock)
 
 
 def open_redis(url: Secret, settings: Settings, *, timeout_seconds: float) -> RedisStore:
-    """The store on a Redis, without anything in front of it. Nothing is connected yet; ValueError if the URL is none,
-    SettingsError without the client of Redis."""
+    """The store on a Redis, without a breaker in front of it. Nothing is connected yet. ValueError for an unusable URL,
+    SettingsError if the client of Redis is not installed."""
     require(Extra.REDIS, name_of("redis_url"))
     from fraiseql_guard.stores.redis.store import RedisStore  # not before: it loads the client
 

@@ -1,8 +1,8 @@
 """The process's memory of blocked addresses, which bounds what their tokens cost.
 
-A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. To keep a
-blocked caller from having tokens verified without end, it gets the block's refusal after ten verifications in a second.
-So does an address that sends more expired tokens than there is a ceiling for.
+A block of an address does not bind a valid token behind it, so the token of a request must be verified before the block
+refuses it. To bound that work, a blocked address gets the block's refusal after ten verifications in a second. So does
+an address that sends more expired tokens than their ceiling allows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BlockedAddresses:
         self._addresses: Lru[str, _Address] = Lru(size)
 
     def note(self, subject: Subject, denial: Denial) -> None:
-        """The store says that this address is blocked; its requests are refused with ``denial``."""
+        """Remember that the store calls this address blocked, and the ``denial`` that refuses its requests."""
         now = self._clock()
         known = self._addresses.get(subject.name)
         if known is None:
@@ -52,11 +52,12 @@ class BlockedAddresses:
         return known is not None and self._clock() < known.until
 
     def refusal(self, subject: Subject) -> Denial | None:
-        """The block's refusal if the address has used up its verifications; otherwise this takes one of them."""
+        """The block's denial if the address has used up its verifications. Otherwise takes one of them and returns
+        None, as for an address that is not known to be blocked."""
         known, now = self._addresses.get(subject.name), self._clock()
         if known is None or now >= known.until:
             return None
-        # A token bucket: it refills by the second, and holds the verifications of one.
+        # A token bucket that holds the verifications of one second, and refills at that rate.
         known.left = min(VERIFICATIONS_A_SECOND, known.left + (now - known.counted_at) * VERIFICATIONS_A_SECOND)
         known.counted_at = now
         # Used up: the block answers without another verification.

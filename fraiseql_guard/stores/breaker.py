@@ -21,7 +21,7 @@ PROBE_SECONDS: Final = 0.5
 class Breaker:
     """Opens after five failures in a row; a probe in the background (one at a time) closes it.
 
-    ``ping`` asks the store whether it is there; ``clock`` counts seconds.
+    ``ping`` raises StoreError while the store does not answer; ``clock`` counts seconds.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Breaker:
         """Failures in a row: each answer sets it to zero."""
         self._probing = LoopTask(self._probe)
         self.probe_soon: Callable[[], object] = self._probing.ensure_running
-        """Probe in the running event loop from now on: the one that opened the breaker may have ended."""
+        """Probe in the running event loop from now on: the event loop that opened the breaker may have ended."""
         self.aclose = self._probing.aclose
         """Stop probing in the running event loop."""
 
@@ -81,7 +81,7 @@ class Breaker:
                 if error.opens_breaker:
                     self._tell(error)
                     continue
-                # The store is there: only the node that the probe asked is not.
+                # The store answers: only the node that the probe asked does not.
             self._close()
 
     def _close(self) -> None:

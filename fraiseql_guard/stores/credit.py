@@ -1,9 +1,9 @@
-"""Tokens that guards further outside have taken for a request from buckets that an inner guard shares with them.
+"""Tokens that outer guards have taken for a request from buckets that an inner guard shares with them.
 
 Each guard around an app writes its own bill. Where two ask the same store for tokens of the same bucket (one subject,
-name, limit and burst), the request pays the larger bill: the inner guard counts on what was taken outside, and pays the
-rest. It does so once: where an app makes several requests of one (a batch endpoint that calls the app again), the first
-is paid for, and the others pay for themselves.
+name, limit and burst), the request pays the larger bill: the inner guard counts on the tokens that were taken outside,
+and pays the difference. Tokens are counted on once: where an app makes several requests of one (a batch endpoint that
+calls the app again), the first uses them, and the others pay in full.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _Credit = dict[Hashable, int]
 
 
 def place_of(store: Store, settings: Settings) -> Hashable:
-    """Where a store's buckets are, equal for guards that share them: the servers, database and namespace of a Redis, or
-    the memory of this store alone. ValueError if the Redis URL is none."""
+    """The place of a store's buckets, equal for guards that share them: the servers, database and namespace of a Redis,
+    or the memory of this store alone. ValueError for an unusable Redis URL."""
     if settings.redis_url is None:
         return id(store)
-    from fraiseql_guard.stores.redis.client import servers_of  # where a store is on Redis: it loads its client
+    from fraiseql_guard.stores.redis.client import servers_of  # only for a store on Redis: it loads the client
 
     return (servers_of(settings.redis_url.reveal()), settings.namespace)
 
 
 class Drawn:
-    """A bill of which outer guards have paid a part. ``charges`` are left to pay; ``covered`` are the buckets, as last
-    seen, that are paid in full."""
+    """A bill of which outer guards have paid a part. ``charges`` are left to pay; ``covered`` are the buckets that are
+    paid in full, as an outer guard last saw them."""
 
     __slots__ = ("_counted_on", "_ctx", "charges", "covered")
 
     def __init__(self, ctx: RequestContext, charges: Sequence[Charge]) -> None:
         self._ctx = ctx
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
-        # What each guard further outside has taken, as far as nothing counts on it yet.
+        # The tokens that each outer guard has taken and that no guard has counted on yet.
         held = [_credit_of(payer) for payer in ctx.payers]
         left, covered = self._draw_all(held, charges)
         self.charges = tuple(left)
@@ -70,7 +70,7 @@ class Drawn:
             key, tokens = _key_of(self._ctx, charge), charge.tokens
             replaced = bool(overridden) and not charge.fixed
             if replaced:
-                # The store replaces all of these by the override's windows, each of which costs what the first does.
+                # The store replaces all of these charges by the override's windows, each at the cost of the first one.
                 key = overridden[0]
                 if key in covered:
                     continue
@@ -84,7 +84,7 @@ class Drawn:
         return left, covered
 
     def _draw(self, held: Sequence[_Credit], key: Hashable, tokens: int) -> int:
-        """Count on as many tokens of one bucket as were taken; how many are left to pay."""
+        """Count on the tokens that outer guards have taken from one bucket; how many of ``tokens`` are left to pay."""
         for credit in held:
             # Credit that one request counted on is not there for the next one.
             part = min(credit.get(key, 0), tokens)
@@ -103,8 +103,8 @@ class Drawn:
         return (found[key] for key in keys if key in found)
 
     def _overridden(self, held: Sequence[_Credit]) -> list[Hashable]:
-        """The buckets of an override of the limits, if a guard further outside has met one; the shortest window first,
-        as it was charged."""
+        """The buckets of an override of the limits, the shortest window first, as they were charged; [] if no outer
+        guard has met an override."""
         owner = self._ctx.limit_subject.key
         buckets = (key for credit in held for key in credit if isinstance(key, tuple))
         return list(dict.fromkeys(key for key in buckets if key[:2] == owner and is_override(key[2])))
@@ -127,7 +127,7 @@ def _taken(ctx: RequestContext, buckets: Sequence[Bucket]) -> _Credit:
 
 
 def _key_of(ctx: RequestContext, charge: Charge) -> Hashable:
-    """One bucket: buckets that differ in what they hold are never taken for the same."""
+    """The key of the bucket that a charge takes from. Buckets with another limit or burst have another key."""
     subject = subject_of(ctx, charge)
     name = (subject.group or subject.name) if charge.shared else subject.name
     return (subject.kind, name, charge.key, charge.limit, charge.burst)

@@ -1,7 +1,7 @@
-"""Trusted documents that the whole fleet shares: their sub-store, and the one in memory.
+"""Trusted documents that the whole fleet shares: the protocol of their sub-store, and the sub-store in memory.
 
-They are no overrides, which every process reads whole: here a process asks for the version, then for the index alone,
-and then for the texts that it lacks. Each process reads each text once.
+They are not kept among the overrides, which every process reads whole: a process asks for their version, then for the
+index alone, and then for the texts that it lacks. Each process reads each text once.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ T = TypeVar("T")
 MAX_DOCUMENTS: Final = 5_000
 """Most trusted documents in a store."""
 MAX_DOCUMENTS_BYTES: Final = 8 * 1024 * 1024
-"""Most bytes of all their texts together (UTF-8)."""
+"""Most bytes of all texts of the documents in a store together (UTF-8)."""
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 """Most bytes of one text."""
 KEPT_SECONDS: Final = 365 * 86_400
-"""How long they are kept after the last look of a worker: documents in use never end by themselves."""
+"""How long trusted documents are kept after a worker last read the index: documents in use never expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedDocument:
-    """A document that clients may name by its id. ``name`` and ``type`` (query, mutation, subscription) are those of
-    its operation, where they are known."""
+    """A document that clients may name by its id. ``name`` and ``type`` (query, mutation, subscription) describe its
+    operation; "" where they are not known."""
 
     id: str
     text: str
@@ -36,7 +36,7 @@ class TrustedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A document as the index has it: all but its text."""
+    """An entry of the index: a document without its text."""
 
     id: str
     digest: str  # hex SHA-256 of its text
@@ -47,8 +47,8 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class DocumentIndex:
-    """All documents at one version. Version 0 is that of a store that was given none, or that has lost them;
-    one that an operator has emptied has a later one."""
+    """All documents at one version. Version 0 means that the store was never given any, or has lost them; a store that
+    an operator has emptied has a later version."""
 
     version: int = 0
     entries: tuple[Listed, ...] = ()
@@ -58,8 +58,8 @@ class DocumentIndex:
 class Adding:
     """The outcome of adding documents: all of them are in force, or none was added.
 
-    ``conflict`` is an id that stands for another text; ``full`` says that there is no room. Else ``changed`` documents
-    are new, or have another name or type.
+    ``conflict`` is an id that stands for another text already; ``full`` says that there is no room. Otherwise both are
+    unset, and ``changed`` is the number of documents that are new, or have another name or type.
     """
 
     changed: int = 0
@@ -75,7 +75,7 @@ class DocumentStore(Protocol):
         ...
 
     async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The texts of some documents; None for one that is not there (any more)."""
+        """The texts of the documents with these ids, in their order; None for an id that the store does not have."""
         ...
 
     async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
@@ -83,23 +83,24 @@ class DocumentStore(Protocol):
         ...
 
     async def remove(self, ids: Sequence[str]) -> int:
-        """Stop trusting documents; return how many there were."""
+        """Stop trusting documents; return how many of the ids the store had."""
         ...
 
 
 def digest_of(text: str) -> str:
-    """The hex SHA-256 of a document's text: its query_hash, and its id if it has no other."""
+    """The hex SHA-256 of a document's text: its query hash, and its id unless it has another."""
     return sha256(text.encode(errors="replace")).hexdigest()
 
 
 def listed(document: TrustedDocument) -> Listed:
-    """A document as the index has it."""
+    """The entry of the index for a document."""
     size_bytes = len(document.text.encode(errors="replace"))
     return Listed(document.id, digest_of(document.text), size_bytes, document.name, document.type)
 
 
 def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Listed]]:
-    """Documents in groups whose texts are together about so large: one exchange each."""
+    """Entries in groups for one exchange each: the texts of a group have ``size_bytes`` together at most, unless a
+    single text is larger."""
     group: list[Listed] = []
     size = 0
     for entry in entries:
@@ -138,7 +139,7 @@ class MemoryDocuments:
         index, changed = dict(self._entries), 0
         for entry in map(listed, documents):
             held = index.get(entry.id, entry)
-            # An id that stands for another text ends it all.
+            # An id that stands for another text: nothing is added.
             if held.digest != entry.digest:
                 return Adding(conflict=entry.id)
             # True counts as 1: it is new, or has another name or type.

@@ -13,7 +13,7 @@ from fraiseql_guard.stores.protocol import StoreError
 
 POLL_SECONDS: Final = 0.5
 BATCH_BYTES: Final = 128 * 1024
-"""Texts of one exchange: few enough to arrive within the deadline of a request."""
+"""Most bytes of texts in one exchange: few enough to arrive within its deadline."""
 
 _LOOK_AGAIN_SECONDS: Final = 0.02
 _UNKNOWN_VERSION: Final = -1
@@ -23,8 +23,8 @@ class DocumentsWatch:
     """Polls a store's trusted documents, in a task of its own: reading many of them delays no block or switch.
 
     ``on_change`` gets all documents by id each time that a new set was read completely. While the store does not
-    answer, has lost its documents, or cannot show all of their texts, the last complete set stays in force;
-    ``on_problem`` hears of the latter two, once each.
+    answer, has lost its documents, or lacks some of their texts, the last complete set stays in force. ``on_problem``
+    gets a sentence about documents that are lost or texts that are missing, once each.
     """
 
     def __init__(
@@ -52,14 +52,15 @@ class DocumentsWatch:
         """Stop polling in the running event loop."""
 
     async def wait_until_known(self, seconds: float) -> None:
-        """Return once the documents were read for the first time, or after so many seconds."""
+        """Return once the documents were read for the first time, or after so many seconds at the latest."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not self._known:  # noqa: ASYNC110 - an event belongs to one event loop, and any loop may read
                     await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def refresh(self) -> None:
-        """Look now, and read what is missing. Never raises StoreError: the store counts its own failures."""
+        """Read the index now if it has changed, and the texts that are missing. Never raises StoreError: the store
+        counts its own failures."""
         with suppress(StoreError):
             index = await self._store.index(self._wanted.version)
             # The wanted set is remembered even if its texts do not arrive: the next look goes on reading.
@@ -69,8 +70,8 @@ class DocumentsWatch:
                 await self._read()
 
     def _lost(self) -> bool:
-        """Whether the store has lost the documents that are in force here: it has none, and does not know that it had
-        any. Documents of a set that was never complete are in force nowhere."""
+        """Whether the store has lost the documents that are in force here: it has version 0, as if it never had any. A
+        set that was never complete is in force nowhere."""
         if self._wanted.version != 0 or not self._documents_in_force:
             return False
         self._in_force = 0  # looked at, so that it is said once, and not taken over
@@ -81,7 +82,7 @@ class DocumentsWatch:
         return True
 
     async def _read(self) -> None:
-        """Read the texts that are new; take over the set if it is complete."""
+        """Read the texts that are new; put the set in force if it is complete."""
         index = self._wanted
         # By digest: a text that a document had before under another id is not read again.
         await self._read_texts(self._missing(index))
@@ -103,7 +104,8 @@ class DocumentsWatch:
         return TrustedDocument(entry.id, self._texts[entry.digest], entry.name, entry.type)
 
     async def _read_texts(self, entries: Sequence[Listed]) -> None:
-        """Read these, a batch an exchange. A text that is another one by now is left out."""
+        """Read the texts of these entries, one batch in each exchange. A text that does not match its digest is left
+        out."""
         for batch in batches(entries, BATCH_BYTES):
             found = await self._store.texts([each.id for each in batch])
             for entry, text in zip(batch, found, strict=True):
@@ -111,7 +113,8 @@ class DocumentsWatch:
                     self._texts[entry.digest] = text
 
     def _tell_torn(self, missing: list[str]) -> None:
-        """Tell that texts are missing, if they are so a second time: the first time they may have changed meanwhile."""
+        """Report missing texts, if they are missing for the second time: at the first look they may just have
+        changed."""
         version = self._wanted.version
         torn, self._torn = self._torn, version
         if version != torn or version == self._told:

@@ -1,4 +1,4 @@
-"""A store that always answers: a breaker in front of Redis, and a stated policy behind each of its methods."""
+"""A store that always answers: a breaker in front of Redis, and a failure policy for each of its methods."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class OnFailure(Enum):
     RAISE_BETWEEN_BATCHES = auto()
     """As RAISE, before each batch of an asynchronous iterator."""
     GO_ON = auto()
-    """Apply it in this worker alone, and report the failure; the store's entry expires by itself."""
+    """Apply the change in this worker alone, and report the failure; the store's entry expires by itself."""
     NEVER_ASKS = auto()
-    """Answer from what this worker knows, whether the store answers or not."""
+    """Answer from this worker's memory, without asking the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ FAILOVER: Final[Mapping[str, Mapping[str, Row]]] = {
         "impose": Row(OnFailure.RAISE, LocalShare.imposed),
         "lift": Row(OnFailure.RAISE, LocalShare.lifted),
         "lift_many": Row(OnFailure.RAISE, LocalShare.lifted_many),
-        # A request that has proved itself is not ended by a store that fails.
+        # A successful login does not fail because the store does.
         "pardon": Row(OnFailure.GO_ON, LocalShare.lifted),
         "all": _RAISE,
         "page": _RAISE,
@@ -80,16 +80,17 @@ FAILOVER: Final[Mapping[str, Mapping[str, Row]]] = {
     "refused_documents": {"note": _RAISE},
     "lift_jobs": dict.fromkeys(("begin", "advance", "finish", "read"), _RAISE),
 }
-"""The failure policy of every method of every sub-store. That of ``admit`` is a setting (:class:`FailoverStore`)."""
+"""The failure policy of every method of every sub-store. The policy of ``admit`` is a setting
+(:class:`FailoverStore`)."""
 
 
 class FailoverStore:
-    """Asks ``primary``; what it cannot answer in time is decided by ``settings.on_store_failure``.
+    """Asks ``primary``; an admission that it does not answer in time is decided by ``settings.on_store_failure``.
 
     ``local``: this process's own buckets at a worker's share of each limit, and the sanctions that it has seen
     (:class:`LocalShare`, where ``workers`` is explained); ``open``: everything is admitted; ``closed``: nothing is
-    (AdmitResult.unavailable). A request that failed is not repeated. What becomes of the sub-stores' methods stands in
-    FAILOVER. ``clock`` counts seconds.
+    (AdmitResult.unavailable). A call that failed is not repeated. The table FAILOVER has the policies of the
+    sub-stores' methods. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class FailoverStore:
         self._primary = primary
         self._policy = settings.on_store_failure
         self._observer = observer
-        # What the store leaves out is counted as its failures are.
+        # Entries that the store leaves out are counted as its failures are.
         primary.unreadable.on_found = observer.store_unreadable
         self._breaker = Breaker(primary.ping, observer, clock=clock, probe_seconds=probe_seconds)
         self._share = LocalShare(settings, clock=clock, workers=workers)
@@ -147,7 +148,8 @@ class FailoverStore:
     async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
         """Change buckets where their request has paid: in the store, or in this process. Never raises StoreError.
 
-        What cannot be changed there stays as it is, and nothing is told of it; only a look falls back on this process.
+        If the store does not answer, its buckets stay as they are, and () is returned; only a look (charges of 0
+        tokens) falls back on this process's buckets, under the policy ``local``.
         """
         if adjustment.alone:
             return await self._share.adjust(adjustment)
@@ -158,15 +160,16 @@ class FailoverStore:
             return await self._share.adjust(adjustment) if looks and self._policy == "local" else ()
 
     async def known_sanctions(self) -> Sequence[Sanction]:
-        """Sanctions that this process has met or imposed, without asking the store; none under the policy ``open``."""
+        """Sanctions that this process has met or imposed, without asking the store; () while the breaker is open under
+        the policy ``open``."""
         return () if self._policy == "open" and self.breaker_open else await self._share.known_sanctions()
 
     async def ping(self) -> None:
-        """Ask the store itself, given up or not; StoreError if it does not answer."""
+        """Ask the store itself, even while the breaker is open; StoreError if it does not answer."""
         await self._primary.ping()
 
     async def check(self) -> list[str]:
-        """Ask the store itself, given up or not (Store.check)."""
+        """Ask the store itself, even while the breaker is open (Store.check)."""
         return await self._primary.check()
 
     async def reset(self) -> None:
@@ -189,7 +192,7 @@ class FailoverStore:
         return await self._share.admit(request)
 
     def _with_failover(self, name: str, sub_store: S) -> S:
-        """The sub-store of this name with each of its methods carried through failures as its row says."""
+        """The sub-store of this name, each of its methods behind the breaker with the failure policy of its row."""
         # Bound once: a call looks up neither its row nor its method.
         methods = {
             method: _carried(row, getattr(sub_store, method), self._breaker, self._share)
@@ -199,7 +202,7 @@ class FailoverStore:
 
 
 def _carried(row: Row, method: Callable[..., Any], breaker: Breaker, share: LocalShare) -> Callable[..., Any]:
-    """A method of a sub-store behind the breaker."""
+    """A method of a sub-store behind the breaker, with the failure policy of its row."""
     if row.on_failure is OnFailure.NEVER_ASKS and row.local is not None:
         return partial(row.local, share)
     if row.on_failure is OnFailure.RAISE_BETWEEN_BATCHES:

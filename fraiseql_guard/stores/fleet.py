@@ -1,4 +1,4 @@
-"""What workers and operators see of each other: the living workers, the last refusals, the last actions of operators.
+"""The records that workers and operators share: the living workers, the last refusals, the last actions of operators.
 
 Payloads are bytes that the store does not read (operations/operator/records.py says what they hold).
 """
@@ -18,7 +18,7 @@ RECENT_SECONDS: Final = 86_400
 ACTIONS_SIZE: Final = 200
 """Actions that the ring of operators' actions holds."""
 ACTIONS_SECONDS: Final = 30 * 86_400
-"""How long that ring is kept after its last action."""
+"""How long the ring of operators' actions is kept after its last action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Beat:
 
 
 class FleetStore(Protocol):
-    """Where workers and operators meet. Every method may raise StoreError."""
+    """The records that workers and operators share. Every method may raise StoreError."""
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
-        """Note that a worker is alive for the next seconds; return how many are. With 0 seconds it is gone."""
+        """Note that a worker is alive for the next ``ttl_seconds``, 0 if it ends; return how many workers are alive."""
         ...
 
     async def beats(self) -> Sequence[Beat]:
-        """All living workers, in no order. The store of a single process knows its own alone."""
+        """All living workers, in no order. The store of a single process knows its own worker alone."""
         ...
 
     async def remember(self, records: Sequence[bytes]) -> None:
@@ -45,7 +45,7 @@ class FleetStore(Protocol):
         ...
 
     async def recent(self, count: int) -> Sequence[bytes]:
-        """The last refusals, the newest first."""
+        """The last refusals, at most ``count``, the newest first."""
         ...
 
     async def record_action(self, record: bytes) -> None:
@@ -53,7 +53,7 @@ class FleetStore(Protocol):
         ...
 
     async def actions(self, count: int) -> Sequence[bytes]:
-        """The last actions, the newest first."""
+        """The last actions, at most ``count``, the newest first."""
         ...
 
 

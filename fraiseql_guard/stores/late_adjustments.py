@@ -1,4 +1,4 @@
-"""Adjustments of buckets that no answer waits for: they reach the store beside the requests, many at a time."""
+"""Adjustments of buckets that no answer waits for: a task of their own sends them to the store, many at a time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from fraiseql_guard.stores.ledger import with_tokens
 from fraiseql_guard.stores.protocol import Adjustment, Store
 
 MOST: Final = 10_000
-"""Callers whose adjustments wait in a process at once: further ones are lost, and their requests have paid."""
+"""Most callers with waiting adjustments in a process: those of further callers are lost, and their requests stay as
+paid."""
 _AT_ONCE: Final = 64
 _LAST_SECONDS: Final = 1.0
-"""Longest that the end of a process waits for them."""
+"""Longest time that the end of a process waits for adjustments."""
 
 _Place = tuple[Subject, bool]
-"""The subject of the buckets, and whether they are this process's own (Adjustment.alone)."""
+"""The subject of the buckets, and whether the buckets are this process's own (Adjustment.alone)."""
 
 
 class _Joined:
-    """The adjustments of one caller that wait: the charge of each bucket, and how many requests, by their reason."""
+    """The waiting adjustments of one caller: a charge for each bucket, and the number of requests by reason."""
 
     __slots__ = ("charges", "reasons")
 
@@ -72,7 +73,7 @@ class LateAdjustments:
 
     async def _send_all(self) -> None:
         pending = self._pending.here()
-        # What comes while an exchange is at work is sent with the next one.
+        # Adjustments that come during an exchange are sent with the next one.
         while pending:
             batch = [pending.popitem() for _ in range(min(_AT_ONCE, len(pending)))]
             await asyncio.gather(*(self._send(place, joined) for place, joined in batch))
@@ -82,13 +83,13 @@ class LateAdjustments:
         made = False
         try:
             made = bool(await self._store.adjust(Adjustment(subject, tuple(joined.charges.values()), alone)))
-        except Exception as error:  # noqa: BLE001 - one that breaks is lost, and no other with it
+        except Exception as error:  # noqa: BLE001 - an adjustment that fails is lost, and no other with it
             self._on_fault(error)
         for reason, count in joined.reasons.items():
             self._on_made(reason if made else AdjustmentReason.LOST, count)
 
     async def aclose(self) -> None:
-        """Make the adjustments that still wait, in a second at most."""
+        """Make the adjustments that still wait, for a second at most."""
         if self._sending.running or self._pending.here():
             await asyncio.wait([self._sending.ensure_running()], timeout=_LAST_SECONDS)
         await self._sending.aclose()

@@ -14,8 +14,8 @@ from fraiseql_guard.stores.protocol import Adjustment
 
 @dataclass(slots=True)
 class _Paid:
-    """Tokens paid to one bucket, less those given back. ``later``: paid for the app's further charges, not at
-    admission."""
+    """Tokens paid to one bucket, less the tokens given back. ``alone``: the bucket is this process's own; ``later``:
+    paid for charges that the app added, not at admission."""
 
     subject: Subject
     charge: Charge
@@ -53,15 +53,15 @@ class Ledger:
     def give_back(
         self, which: Callable[[Charge], bool], most: int | None = None, *, admission_only: bool = False
     ) -> tuple[Adjustment, ...]:
-        """The adjustments that give back up to ``most`` tokens of each matching bucket, or all that was paid; () for
-        nothing.
+        """The adjustments that give back up to ``most`` tokens of each matching bucket (None: all that was paid); () if
+        there is nothing to give back.
 
-        The tokens count as given back from now on, whatever becomes of the adjustments. ``admission_only``: charges of
-        the app stay paid.
+        The tokens count as given back from now on, even if the adjustments fail. ``admission_only``: charges that the
+        app added stay paid.
         """
         left: dict[tuple[Subject, str], int] = {}
         parts: list[tuple[_Paid, int]] = []
-        # What the app has taken last comes back first.
+        # The latest payment comes back first.
         for paid in reversed(self._paid):
             if not which(paid.charge) or (admission_only and paid.later):
                 continue
@@ -91,7 +91,7 @@ def subject_of(ctx: RequestContext, charge: Charge) -> Subject:
 
 
 def _joined(parts: Sequence[tuple[_Paid, int]]) -> Iterator[Adjustment]:
-    """One adjustment for each subject and place that was paid to."""
+    """One adjustment for each subject and place (the store, or this process) that was paid."""
     by_place: dict[tuple[Subject, bool], list[Charge]] = {}
     for paid, part in parts:
         by_place.setdefault((paid.subject, paid.alone), []).append(with_tokens(paid.charge, -part))

@@ -1,6 +1,7 @@
-"""The lifting of all sanctions of one origin: a job that one worker does in the background, and that all can see.
+"""Jobs that lift all sanctions of one origin: one worker does a job in the background, and all workers can see it.
 
-The store keeps it, so that another request for the same joins it, and another worker takes it over when its own ends.
+The store keeps the jobs, so that a second request for the same origin joins the job, and another worker takes it over
+when its worker ends.
 """
 
 from __future__ import annotations
@@ -21,33 +22,34 @@ STOPPED: Final = "stopped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftJob:
-    """How far a job is. Moments are seconds ago, so that clocks need not agree."""
+    """The progress of a job. Moments are given as seconds ago, so that clocks need not agree."""
 
     id: str = ""
     actor: str = ""
     worker: str = ""
     state: str = RUNNING
     why: str = ""
-    """Why it was stopped."""
+    """Why the job was stopped; "" unless it was."""
     total: int = 0
-    """Sanctions that were in force when it began, of any origin."""
+    """Sanctions of any origin that were in force when the job began."""
     seen: int = 0
-    """How many of them were looked at."""
+    """How many of these sanctions were looked at."""
     lifted: int = 0
     started_ago: float = 0.0
     heard_ago: float = 0.0
-    """When its worker was heard last."""
+    """Seconds since the job's worker was last heard."""
 
     @property
     def silent(self) -> bool:
-        """Whether it is at work no longer, without having ended."""
+        """Whether the job runs but its worker was not heard for SILENT_SECONDS."""
         # A negative age is a clock that went back: such a job may be taken over as well.
         return self.state == RUNNING and not 0 <= self.heard_ago < SILENT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class JobAnswer:
-    """A job, and whether the store granted what was asked for: the job is the caller's, or it is over."""
+    """The answer of a LiftJobStore: whether it ``granted`` the step that was asked for, and the job as it is now (None
+    without one)."""
 
     granted: bool
     job: LiftJob | None
@@ -57,20 +59,21 @@ class LiftJobStore(Protocol):
     """The jobs, one for each ``origin``. Every method may raise StoreError."""
 
     async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> JobAnswer:
-        """Begin a job, or take over one whose worker is silent. One that a worker does is not granted: the request
-        joins it, and it goes over everything once more."""
+        """Begin a job, or take over a job whose worker is silent. Not granted while a worker does the job: then this
+        request joins it, and the job goes over all sanctions once more."""
         ...
 
     async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> JobAnswer:
-        """Note that so many more were looked at, and so many more ended. Not granted if another worker does the job."""
+        """Add to the numbers of sanctions looked at and lifted. Not granted if another worker does the job."""
         ...
 
     async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> JobAnswer:
-        """End a job. Not granted if a request joined it meanwhile, so that it goes on, or another worker does it."""
+        """End a job as ``state`` (DONE or STOPPED). Not granted if a request joined it meanwhile, so that it goes on,
+        or if another worker does it."""
         ...
 
     async def read(self, origin: str) -> LiftJob | None:
-        """The last job, up to an hour after its end."""
+        """The last job of an origin, up to an hour after its end; None without one."""
         ...
 
 
@@ -92,7 +95,7 @@ class MemoryLiftJobs:
     async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> JobAnswer:
         """LiftJobStore.begin."""
         now, held = self._clock(), self._jobs.get(origin)
-        # A job at work is joined: it goes over everything once more, so that nothing new is missed.
+        # A running job is joined: it goes over all sanctions once more, so that no new one is missed.
         running = held is not None and held.job.state == RUNNING
         if held is not None and running and not self._seen_at(held, now).silent:
             held.again = True
@@ -119,7 +122,7 @@ class MemoryLiftJobs:
         if held is None or held.job.id != job_id:
             return JobAnswer(False, None if held is None else self._seen_at(held, now))
         held.heard_at = now
-        # It was joined meanwhile: it begins anew under the same id.
+        # A request has joined the job: it begins anew under the same id.
         if state == DONE and held.again:
             held.again, held.job = False, replace(held.job, seen=0)
             return JobAnswer(False, self._seen_at(held, now))

@@ -1,4 +1,4 @@
-"""Limits that an operator has set for single subjects: their sub-store, and the one in memory."""
+"""Limits that an operator has set for single subjects: the protocol of their sub-store, and the sub-store in memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from fraiseql_guard.core.token_buckets import Burst, Charge, Rate, charges_of
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page, moment_in
 
 OVERRIDE: Final = "override"
-"""Policy and bucket of a limit that an operator has set for one subject (further windows: ``override/SECONDS``)."""
+"""The name of the policy and of the bucket of an override of one subject's limits (further windows:
+``override/SECONDS``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLimit:
-    """An override of one subject's limits that is in force. ``actor`` is who has set it."""
+    """An override of one subject's limits that is in force. ``actor`` is the operator who has set it."""
 
     subject: Subject
     rate: Rate
@@ -31,8 +32,8 @@ class LimitStore(Protocol):
     """The overrides of limits. Every method may raise StoreError."""
 
     async def set(self, subject: Subject, rate: Rate, burst: int, seconds: float, *, actor: str = "") -> None:
-        """Override a subject's limits for a while: the buckets of this rate, full, in place of all others but fixed.
-        The shortest window has the burst."""
+        """Override a subject's limits for so many seconds: full buckets of this rate replace all of its buckets but
+        those of fixed charges. The bucket of the shortest window has the burst."""
         ...
 
     async def clear(self, subject: Subject) -> bool:
@@ -44,11 +45,12 @@ class LimitStore(Protocol):
         ...
 
     async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
-        """At most so many overrides of limits, those that end last first. ValueError if no page gave the cursor."""
+        """At most ``limit`` overrides of limits, the last to end first, from ``cursor`` on ("" for the first page).
+        ValueError for a cursor that no page gave."""
         ...
 
     async def of(self, subject: Subject) -> HeldLimit | None:
-        """The override of a subject's limits that is in force."""
+        """The override of a subject's limits that is in force; None without one."""
         ...
 
     async def count(self) -> int:
@@ -57,8 +59,9 @@ class LimitStore(Protocol):
 
 
 def effective_charges(charges: Sequence[Charge], rate: Rate, burst: int) -> tuple[Charge, ...]:
-    """The charges of a request under an override: one for each of the override's windows, with the tokens of the first
-    charge, and the fixed ones. Charges beside the subject's key are dropped: an operator has vouched for the key."""
+    """The charges of a request under an override: a charge for each of the override's windows, at the cost of the first
+    charge, and the fixed charges. Other charges are dropped, also those beside a key: an operator has vouched for
+    it."""
     # Fixed charges come last, and stay.
     replaced = [charge for charge in charges if not charge.fixed]
     fixed = tuple(charge for charge in charges if charge.fixed and not (replaced and charge.own))
@@ -88,8 +91,8 @@ class _TimedLimit:
 
 
 class MemoryLimits:
-    """LimitStore in the memory of a process: ``max_subjects`` overrides at most. ``clock`` counts seconds, and
-    ``refill`` fills the buckets of this rate of a subject's override, so that a new one begins full."""
+    """LimitStore in the memory of a process: ``max_subjects`` overrides at most. ``clock`` counts seconds. ``refill``
+    fills the buckets of a subject's override at a rate, so that a new override begins with full buckets."""
 
     def __init__(
         self, clock: Callable[[], float], *, max_subjects: int, refill: Callable[[Subject, Rate], object]
@@ -98,22 +101,22 @@ class MemoryLimits:
         self._refill = refill
         self._limits: Lru[tuple[str, str], _TimedLimit] = Lru(max_subjects)
         self.held: Callable[[], int] = self._limits.count
-        """How many subjects have, or had, an override that is still kept."""
+        """How many subjects have an override that is kept here, in force or expired."""
 
     def charges(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[Sequence[Charge], float | None]:
-        """The charges in force, and the seconds left of the override that makes them; the given charges and None
-        without one."""
+        """The charges under the subject's override, and the seconds that this is still in force; the given charges and
+        None without an override."""
         held = self._limits.get(subject.key) if charges else None
         if held is None or held.until <= now or all(charge.fixed for charge in charges):
             return charges, None
         return effective_charges(charges, held.rate, held.burst), held.until - now
 
     def learn(self, subject: Subject, rate: Rate, burst: int, seconds: float) -> None:
-        """Remember an override that another store has: the bucket of one that was known stays used."""
+        """Remember an override of another store. Its buckets stay as they are: nothing is refilled."""
         self._limits.put(subject.key, _TimedLimit(subject, rate, burst, self._clock() + seconds, ""))
 
     def forget(self, subject: Subject) -> None:
-        """Drop what was learned of a subject."""
+        """Drop the override of a subject that :meth:`learn` has noted."""
         self._limits.pop(subject.key)
 
     async def set(self, subject: Subject, rate: Rate, burst: int, seconds: float, *, actor: str = "") -> None:

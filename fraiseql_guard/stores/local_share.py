@@ -20,15 +20,16 @@ from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult
 from fraiseql_guard.stores.sanctions import Sanctioned
 
 _BEATS: Final = 5
-"""Beats whose largest count holds: a Redis that has just come back empty hears the workers one after the other."""
+"""Number of last beats whose largest count of workers holds: a Redis that came back empty hears the workers one after
+the other."""
 
 
 class LocalShare:
     """A worker's share of each limit, and the sanctions and overrides of limits that it has met or imposed.
 
-    The limits are divided by ``workers``, where given; else by the living ones that the last answered beats saw; else
-    by the settings' number, else WEB_CONCURRENCY, else 1. ``clock`` counts seconds. The methods with an answer as their
-    first argument take over what the store has applied (failover.py).
+    The limits are divided by ``workers``, where given; else by the number of living workers in the last answered beats;
+    else by the settings' number, else WEB_CONCURRENCY, else 1. ``clock`` counts seconds. The methods whose first
+    argument is the store's answer repeat here what the store has applied (failover.py).
     """
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float], workers: int | None) -> None:
@@ -39,25 +40,26 @@ class LocalShare:
         self._learned = False  # nearly always: no caller is sanctioned, and none was
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
-        """Decide alone. What is imposed here ends with the outage."""
-        # It may impose sanctions from here on, so that learn() has to look from now on.
+        """Decide alone. Sanctions that are imposed here end with the outage."""
+        # There may be sanctions here from now on, which learn() has to look for.
         self._learned = True
         result = await self._memory.admit(self._share_of(request))
         result.alone = True
         return result
 
     async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
-        """Change this worker's own buckets, or look at them. Charges of a request that was decided alone are shares
-        already."""
+        """Change this worker's own buckets, or look at them. The charges of a request that was decided alone are this
+        worker's shares already."""
         if not adjustment.alone and self._workers > 1:
             charges = tuple([share_of(charge, self._workers) for charge in adjustment.charges])
             adjustment = replace(adjustment, charges=charges)
         return await self._memory.adjust(adjustment)
 
     def learn(self, request: AdmitRequest, result: AdmitResult) -> None:
-        """Remember what the store says is in force, and no longer what it says was lifted."""
+        """Remember the sanctions and overrides that the store's answer shows in force; forget those it shows no
+        more."""
         told = result.sanction is not None or result.imposed is not None or result.override_seconds is not None
-        # The way of nearly all requests: nothing is in force, and nothing was.
+        # The way of nearly all requests: nothing is in force, and nothing is remembered.
         if not told and not self._learned:
             return
         self._learned = True
@@ -80,7 +82,7 @@ class LocalShare:
             sanctions.learn(result.imposed.sanction, enforced=result.imposed.escalation.enforced)
 
     async def reset(self) -> None:
-        """Forget what callers have brought about."""
+        """Forget buckets, offences and automatic sanctions (Store.reset)."""
         await self._memory.reset()
 
     def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
@@ -117,17 +119,17 @@ class LocalShare:
         self._memory.limits.forget(subject)
 
     async def beat_heard(self, living: int, _worker_id: str, _payload: bytes, ttl_seconds: float) -> None:
-        """FleetStore.beat was applied: so many workers live."""
+        """FleetStore.beat was applied: ``living`` workers are alive."""
         if self._given_workers is None and ttl_seconds > 0:
             self._seen_workers.append(living)
-            # The largest count of the last beats: with too small a number each worker would admit too much.
+            # With too small a number each worker would admit too much, so the largest of the last counts holds.
             self._workers = max(1, *self._seen_workers)
 
     def _share_of(self, request: AdmitRequest) -> AdmitRequest:
         if self._workers == 1:
             return request
         charges = tuple(share_of(charge, self._workers) for charge in request.charges)
-        # The packed call is for the store's charges, which these are not.
+        # The packed call has the store's charges, not this worker's shares.
         return replace(request, charges=charges, call=None)
 
 
@@ -145,7 +147,7 @@ def share_of(charge: Charge, workers: int) -> Charge:
 
 
 def share_of_rate(charges: Sequence[Charge], workers: int) -> tuple[Rate, int]:
-    """One worker's part of a rate, of which these are the charges of all windows, and the burst of that part."""
+    """One worker's part of the rate with these charges (one for each window), and the burst of that part."""
     parts = [share_of(charge, workers) for charge in charges]
     # A window that grows may become as long as another: the smaller number of the two holds.
     tokens: dict[int, int] = {}
@@ -156,7 +158,7 @@ def share_of_rate(charges: Sequence[Charge], workers: int) -> tuple[Rate, int]:
 
 
 def count_workers(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
-    """Worker processes: the setting, else WEB_CONCURRENCY (as servers read it), else 1."""
+    """The number of worker processes: the setting, else WEB_CONCURRENCY (as servers read it), else 1."""
     if settings.workers:
         return settings.workers
     text = (os.environ if environ is None else environ).get("WEB_CONCURRENCY", "").strip()

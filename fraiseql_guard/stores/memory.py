@@ -1,8 +1,8 @@
-"""The store of one process: what Redis does in admit.lua, in plain Python with an injected clock.
+"""The store of one process: the algorithm of admit.lua in plain Python, with an injected clock.
 
-Every operation is O(1) (an offence: O(offences of its policy)), and every table is bounded, because addresses are free:
-what was not touched for longest goes first. Sanctions have a table of their own, so that no flood of one-shot addresses
-pushes them out.
+Every operation is O(1) (an offence: O(offences of its policy)). Every table is bounded, because an attacker has any
+number of addresses: the entry that was not touched for longest goes first. Sanctions have a table of their own, so that
+no flood of addresses with one request each pushes them out.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fraiseql_guard.stores.refused_documents import MemoryRefusedDocuments
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _Key = tuple[str, str, str]
-"""Kind and name of a subject, and a bucket of its."""
+"""Kind and name of a subject, and the name of one of its buckets."""
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
 
 
@@ -49,7 +49,8 @@ class MemoryStore:
     ) -> None:
         self._clock = clock
         self._levels: Lru[_Key, tuple[float, float]] = Lru(max_buckets)
-        """The tokens in use of each bucket, and when. A full bucket is no entry, and a raised limit acts at once."""
+        """By bucket: the tokens in use, and the moment of that number. A full bucket has no entry, and a raised limit
+        acts at once."""
         self.sanctions = MemorySanctions(clock, max_subjects=max_subjects, max_sanctions=max_sanctions)
         self.limits = MemoryLimits(clock, max_subjects=max_subjects, refill=self._refill_override)
         self.overrides = MemoryOverrides(clock, self.sanctions.recent)
@@ -62,7 +63,7 @@ class MemoryStore:
 
     @property
     def entries(self) -> Mapping[str, int]:
-        """How many entries the bounded tables hold: buckets, offences and sanctioned subjects of enforcing checks."""
+        """How many entries the bounded tables hold, by table: buckets, offences and sanctions of enforcing requests."""
         offences = self.sanctions.offences[True]
         return {
             "buckets": self._levels.count(),
@@ -74,18 +75,18 @@ class MemoryStore:
         """Settle a request's whole bill (Store.admit)."""
         now, subject = self._clock(), request.subject
         offences = self.sanctions.offences[request.enforced]
-        # A sanction that binds ends it: nothing is taken, nothing counted.
+        # A sanction that binds ends the request: nothing is taken, nothing counted.
         sanction = offences.binding(subject, request.exempt, now) if offences.held_subjects() else None
         if sanction is not None:
             return AdmitResult(admitted=False, sanction=sanction)
-        # All charges are taken, or none; an operator's override of the limit replaces those that are not fixed.
+        # All charges are taken, or none; an operator's override of the limit replaces all charges that are not fixed.
         charges: Sequence[Charge] = request.charges
         override_seconds = None
-        # Nearly always there are none, and no request pays for a look.
+        # Nearly always there are no overrides, and no request pays for a look.
         if self.limits.held():
             charges, override_seconds = self.limits.charges(request.pays, charges, now)
         fits, buckets = self._take(request, charges, now)
-        # An offence counts where the request fits, else that it asks too often.
+        # The request's own offence counts if the request fits; otherwise its abuse of the rate counts.
         imposed = None
         if fits and request.offence is not None:
             imposed = self._offend(subject, request.offence, now, weight=request.offences, seen=request.offences)
@@ -108,14 +109,14 @@ class MemoryStore:
         return Bucket(charge, max(0.0, capacity - after))
 
     async def ping(self) -> None:
-        """A process always has its memory."""
+        """Return at once: a process always has its memory (Store.ping)."""
 
     async def check(self) -> list[str]:
-        """Nothing to look at (Store.check)."""
+        """No warnings: a memory needs no check (Store.check)."""
         return []
 
     async def reset(self) -> None:
-        """Forget what callers have brought about (Store.reset)."""
+        """Forget buckets, offences and automatic sanctions (Store.reset)."""
         self._levels.clear()
         self.sanctions.reset()
 
@@ -155,7 +156,7 @@ class MemoryStore:
         )
 
     def _used(self, key: _Key, charge: Charge, now: float, *, writes: bool = True) -> float:
-        """The tokens of a bucket that are in use, less what came back at the charge's rate."""
+        """The tokens of a bucket that are still in use, after it has refilled at the charge's rate."""
         level = self._levels.look(key)
         if level is None:
             return 0.0
@@ -165,8 +166,8 @@ class MemoryStore:
         return used
 
     def _write(self, used_of: Mapping[_Key, float], before: Mapping[_Key, float], now: float) -> None:
-        """Keep the tokens that are in use now. Done even if nothing is taken, so that the wait that is told is the wait
-        that there is, and a bucket that refuses is not forgotten for it."""
+        """Keep the tokens that are in use now, even if nothing is taken: then the wait that a caller is told is true,
+        and a bucket that refuses is not the next to be forgotten."""
         for bucket, used in used_of.items():
             if used > 0:
                 self._levels.put(bucket, (used, now))

@@ -32,16 +32,16 @@ class _Offence:
 
 @dataclass(slots=True)
 class _Offences:
-    """The offences of one policy in its window, oldest first, with their sums, so that adding one costs the same
-    however many there are."""
+    """The offences of one subject and policy in its window, oldest first, with the sums of their weights and requests:
+    adding one costs the same however many there are."""
 
     log: list[_Offence] = field(default_factory=list)  # of one entry mostly: a deque takes seven times the memory
     weight: int = 0
     seen: int = 0
 
     def keep_since(self, begin: float, now: float) -> None:
-        """Drop what happened before ``begin``."""
-        # A clock that was set back must not keep the others in the window: none happened later than now.
+        """Drop the offences before ``begin``."""
+        # A clock that was set back must not keep offences in the window: none happened later than now.
         for offence in reversed(self.log):
             if offence.at <= now:
                 break
@@ -57,7 +57,7 @@ class _Offences:
         del self.log[:gone]
 
     def happened_since(self, begin: float) -> bool:
-        """Whether the last offence is younger than ``begin``."""
+        """Whether the last offence came after ``begin``."""
         return bool(self.log) and self.log[-1].at > begin
 
     def add(self, offence: _Offence) -> None:
@@ -74,7 +74,7 @@ class _Offences:
 
 @dataclass(slots=True)
 class _Held:
-    """The sanctions of one subject by policy: the end, the reason and the actor of each."""
+    """The sanctions of one subject by policy: (moment of its end, reason, actor) for each."""
 
     subject: Subject
     policies: dict[PolicyName, tuple[float, str, str]] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class _Held:
 
 
 class MemoryOffences:
-    """The offences and sanctions of enforcing, or of monitoring, requests.
+    """The offences and sanctions of either enforcing or monitoring requests.
 
     Keeps at most ``max_subjects`` records of offences and of earlier sanctions, and ``max_sanctions`` sanctioned
     subjects: those with automatic sanctions alone go before any that an operator has blocked.
@@ -99,19 +99,21 @@ class MemoryOffences:
 
     def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
         self._offences: Lru[tuple[_Key, PolicyName], _Offences] = Lru(max_subjects)
-        # How often a sanction came lately, and until when the next one is a repeat.
+        # How often a sanction was imposed lately, and until when the next one counts as a repeat.
         self._repeats: Lru[tuple[_Key, PolicyName], tuple[int, float]] = Lru(max_subjects)
         self._held: RankedLru[_Key, _Held] = RankedLru(max_sanctions)
-        # By group: its networks with automatic sanctions, and when each ends.
+        # By group: its networks with automatic sanctions, and the end of each sanction.
         self._groups: Lru[_Key, dict[str, float]] = Lru(max_sanctions)
         self.held_subjects: Callable[[], int] = self._held.count
-        """How many subjects have, or had, a sanction that is still kept."""
+        """How many subjects have sanctions that are kept here, in force or expired."""
         self.offence_records: Callable[[], int] = self._offences.count
         """How many records of offences are kept."""
 
     def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
-        """The sanction that binds: the operator's first, then the one that lasts longest."""
-        # Its own and its group's: the operator's first, then the one that lasts longest.
+        """The sanction that binds a subject, but for those of ``exempt`` policies; None if there is none.
+
+        Its own and its group's sanctions bind: an operator's first, then the sanction that lasts longest.
+        """
         best: Sanction | None = None
         for key in _bearers(subject):
             held = self._held.get(key)
@@ -125,8 +127,8 @@ class MemoryOffences:
         return best
 
     def impose(self, sanction: Sanction, now: float) -> None:
-        """Bring a sanction into force, in place of one of the same policy."""
-        # Sweep a little with each write: what has ended goes, and what is in force becomes one of the newest.
+        """Bring a sanction into force; it replaces an earlier one of its subject and policy."""
+        # Sweep a little with each write: expired entries go, and entries in force become the newest.
         for key, held in self._held.oldest(_SWEPT):
             if held.has_ended(now):
                 self._held.pop(key)
@@ -139,7 +141,7 @@ class MemoryOffences:
         self._keep(key, held, now)
 
     def _keep(self, key: _Key, held: _Held, now: float) -> None:
-        """Keep a subject's sanctions. Those of a flood of addresses push out none of an operator's."""
+        """Keep a subject's sanctions. Automatic sanctions in a flood of addresses push out no operator's sanction."""
         self._held.put(key, held, above=held.in_force(PolicyName.OPERATOR, now))
 
     def lift(self, subject: Subject, policies: Iterable[PolicyName], now: float) -> int:
@@ -152,7 +154,7 @@ class MemoryOffences:
             if held is not None:
                 ended += held.in_force(policy, now)
                 held.policies.pop(policy, None)
-        # What is left ranks anew: without the operator's sanction, a flood may push it out.
+        # The remaining sanctions rank anew: without an operator's among them, a flood may push them out.
         if held is not None and held.policies:
             self._keep(key, held, now)
         else:
@@ -202,13 +204,17 @@ class MemoryOffences:
     def offend(
         self, subject: Subject, escalation: Escalation, now: float, *, weight: int, seen: int, once_a_second: bool
     ) -> Imposed | None:
-        """Count an offence; return the sanction that it brought."""
+        """Count an offence; return the sanction that it brought, None if it brought none.
+
+        ``weight``: how many offences it counts as; ``seen``: how many requests it stands for; ``once_a_second``:
+        further ones of the same second add requests alone.
+        """
         policy = escalation.policy
         for key in _bearers(subject):
             held = self._held.get(key)
             if held is not None and held.in_force(policy, now):
                 return None  # offences during a sanction do not prolong it
-        # Of a caller that goes on asking, one offence a second counts; further requests are only seen.
+        # A caller that goes on asking adds one offence a second; its further requests only add to ``seen``.
         record = (_own(subject), policy)
         offences = self._offences.get(record) or _Offences()
         offences.keep_since(now - escalation.window_seconds, now)
@@ -236,7 +242,7 @@ class MemoryOffences:
         reason = f"{escalation.offences} offences in {escalation.window_seconds} s"
         sanction = Sanction(bearer, escalation.policy, float(seconds), reason)
         self.impose(sanction, now)
-        # A group knows its sanctioned networks, for the day when they are too many.
+        # A group keeps its sanctioned networks: with enough of them it is sanctioned itself (_bearer).
         if bearer is subject and _in_group(subject):
             group = _own(_group(subject))
             members = self._groups.get(group) or {}
@@ -245,7 +251,8 @@ class MemoryOffences:
         return sanction
 
     def _bearer(self, subject: Subject, now: float) -> Subject:
-        """The group instead of one network more, once enough of its networks are sanctioned."""
+        """The subject that bears the next sanction: the group, once enough of its networks are sanctioned, else
+        ``subject``."""
         if not _in_group(subject):
             return subject
         members = self._groups.get(_own(_group(subject))) or {}
@@ -283,7 +290,7 @@ def _group(subject: Subject) -> Subject:
 
 
 def _bearers(subject: Subject) -> tuple[_Key, ...]:
-    """The keys of all whose sanctions bind a subject: its own and its group's."""
+    """The keys of the subjects whose sanctions bind a subject: its own and its group's."""
     own = _own(subject)
     return (own, (subject.kind, subject.group)) if _in_group(subject) else (own,)
 

@@ -16,7 +16,8 @@ from fraiseql_guard.stores.sanctions import Sanctioned
 class MemorySanctions:
     """SanctionStore in the memory of a process. ``clock`` counts seconds.
 
-    ``offences`` are those of enforcing requests (True) and of monitoring ones (False): only the first are listed.
+    ``offences`` has the offences and sanctions of enforcing requests under True, and of monitoring requests under
+    False: only sanctions of enforcing requests are listed.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class MemorySanctions:
         }
 
     def learn(self, sanction: Sanction, *, enforced: bool) -> None:
-        """Bring a sanction into force for enforcing, or for monitoring, requests alone."""
+        """Bring a sanction into force for enforcing requests alone, or for monitoring requests alone."""
         self.offences[enforced].impose(sanction, self._clock())
 
     def forget(self, subject: Subject, *, enforced: bool, keep: Iterable[PolicyName] = ()) -> None:
@@ -63,7 +64,7 @@ class MemorySanctions:
         """SanctionStore.lift."""
         now = self._clock()
         policies = tuple(PolicyName) if policy is None else (policy,)
-        # Lifted in both modes; only those that bind callers are counted.
+        # Lifted in both modes; only sanctions that bind callers are counted.
         ended = {enforced: offences.lift(subject, policies, now) for enforced, offences in self.offences.items()}
         return ended[True]
 

@@ -1,7 +1,7 @@
-"""Overrides: what an operator has changed for the whole fleet, as blocks of networks, allowed addresses, switches.
+"""Overrides: an operator's changes for the whole fleet, such as blocked networks, allowed addresses, modes, settings.
 
-No single subject's keys can hold them, so every process keeps them in memory. They are few and versioned: a process
-asks twice a second whether the version has changed, and keeps the last ones while the store does not answer.
+They belong to no single subject, so every process keeps a copy in memory. They are few and versioned: a process asks
+twice a second whether the version has changed, and keeps its last copy while the store does not answer.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ class OverrideKind(StrEnum):
     SETTING = "setting"  # key: the name of a variable; value: as in the environment
     DOCUMENT = "document"  # key: the SHA-256 of a document's text, in hex: it is refused
     OPERATION = "operation"  # key: an operation's name: it is refused
-    APP_DOCUMENT = "app_document"  # key: such a digest; told by workers: to be refused for it is no offence
-    COMMAND = "command"  # key: one of COMMANDS, and what tells it apart; done once by every process that is alive
+    APP_DOCUMENT = "app_document"  # key: the same digest; put by workers: a refusal for this document is no offence
+    COMMAND = "command"  # key: NAME or NAME:ID, with a NAME of COMMANDS; every living process carries it out once
 
 
 ALL: Final = "all"
-"""Key of a MODE override that is about every protection. One for a single protection wins over it."""
+"""Key of a MODE override for all protections. An override for a single protection wins over it."""
 GC: Final = "gc"
 CLEAR_CACHES: Final = "clear_caches"
 CLOSE_SOCKETS: Final = "close_sockets"
 DRAIN_SOCKETS: Final = "drain_sockets"
 COMMANDS: Final = frozenset({GC, CLEAR_CACHES, CLOSE_SOCKETS, DRAIN_SOCKETS})
 """Commands that every process carries out once: collect garbage; clear the caches of documents, tokens and refusals;
-end the live connections that ``value`` names; end all of them by and by."""
+end the live connections that ``value`` names; end all live connections by and by."""
 COMMAND_SECONDS: Final = 30.0
-"""How long a command holds: a process that does not see it in this time does not carry it out."""
+"""How long a command is in force: a process that does not see it in this time does not carry it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One change by an operator. ``expires_in_seconds`` counts from the moment it was read or is written.
+    """One change by an operator. ``expires_in_seconds`` counts from the moment when it was read or written.
 
     ``id`` tells two commands with the same key apart; :func:`command` makes one.
     """
@@ -63,13 +63,13 @@ class Override:
 
     @property
     def command(self) -> str:
-        """Which of COMMANDS it is, if it is one."""
+        """The name among COMMANDS of an override of the kind COMMAND."""
         return self.key.partition(":")[0]
 
 
 def command(name: str, *, value: str = "", reason: str = "", actor: str = "") -> Override:
-    """A command to all processes: one of COMMANDS. Given twice, it is done twice. One with a value does not take the
-    place of another that some process may not have seen yet."""
+    """A command to all processes: one of COMMANDS. Given twice, it is carried out twice. A command with a value does
+    not replace an earlier one, which some process may not have seen yet."""
     id_ = token_hex(8)
     key = f"{name}:{id_}" if value else name
     return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, value, id_)
@@ -77,7 +77,7 @@ def command(name: str, *, value: str = "", reason: str = "", actor: str = "") ->
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """All overrides in force at one version. Version 0 is that of a store that was given none."""
+    """All overrides in force at one version. Version 0 means that the store was never given any."""
 
     version: int = 0
     entries: tuple[Override, ...] = ()
@@ -87,8 +87,8 @@ class Overrides:
         return (entry for entry in self.entries if entry.kind is kind)
 
     def networks(self, kind: OverrideKind) -> Iterator[tuple[parsing.Network, Override]]:
-        """The overrides of one kind with their keys as networks. A key that is none (written by hand) binds no caller,
-        and keeps no other from binding."""
+        """The overrides of one kind with their keys as networks. A key that is no network (written by hand) is passed
+        over."""
         for entry in self.of(kind):
             with suppress(ValueError):
                 yield parsing.network(entry.key), entry
@@ -109,17 +109,17 @@ class OverrideStore(Protocol):
     """The overrides of the fleet. Every method may raise StoreError."""
 
     async def read(self, known_version: int) -> Overrides | None:
-        """All overrides, or None if they still have the known version."""
+        """All overrides; None if the store still has the known version."""
         ...
 
     async def look(self, known_version: int, since: int) -> Look:
-        """As :meth:`read`, and in the same exchange the sanctions that were imposed after the look whose ``at`` is
-        ``since``; a negative ``since`` asks for those of so many millionths of a second. None is older than
-        RECENT_SECONDS."""
+        """:meth:`read`, and in the same exchange the sanctions imposed since an earlier look, of which ``since`` is
+        ``Look.at``; a negative ``since`` asks for the sanctions of the last ``-since`` microseconds. Sanctions older
+        than RECENT_SECONDS are not given."""
         ...
 
     async def put(self, override: Override) -> None:
-        """Bring an override into force, in place of one of the same kind and key."""
+        """Bring an override into force; it replaces an earlier one of its kind and key."""
         ...
 
     async def delete(self, kind: OverrideKind, key: str) -> bool:

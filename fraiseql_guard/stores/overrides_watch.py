@@ -17,15 +17,15 @@ from fraiseql_guard.stores.recent_sanctions import RecentSanction
 
 POLL_SECONDS: Final = 0.5
 _MARGIN_SECONDS: Final = 1.0
-"""More than an exchange takes: the server looks later than this process begins to ask."""
+"""Longer than an exchange takes: the server looks for sanctions a moment after this process has begun to ask."""
 _MILLIONTHS: Final = 1_000_000
 
 
 class OverrideSource(Protocol):
-    """Overrides from elsewhere than the store."""
+    """A source of overrides beside the store, such as a file."""
 
     def changed(self) -> bool:
-        """Look again; True if the overrides are others now. Never raises."""
+        """Look again; True if the overrides have changed. Never raises."""
         ...
 
     def entries(self) -> tuple[Override, ...]:
@@ -34,10 +34,10 @@ class OverrideSource(Protocol):
 
 
 class Heed(Protocol):
-    """Hears of sanctions that were imposed anywhere."""
+    """Receives the sanctions that any process has imposed, to end the live connections of this one."""
 
     def wanted(self) -> bool:
-        """Whether there is anything for which they matter."""
+        """Whether this process has live connections, for which sanctions matter."""
         ...
 
     def sanctioned(self, recent: Sequence[RecentSanction]) -> None:
@@ -52,10 +52,10 @@ async def _nothing() -> None:
 class OverridesWatch:
     """Keeps the current overrides of this process, polling while the process serves requests.
 
-    ``on_change`` is called with the first set and each new one, and again whenever an override expires. Those of
-    ``beside`` count as well; where both have one of the same kind and key, the store's holds: it came later, and ends.
-    ``after_poll`` is awaited after each look. ``clock`` counts seconds. ``heed``: what of this process lives on without
-    requests, and so must hear of sanctions in the same exchanges; it may be set later.
+    ``on_change`` is called with the first set and each new one, and again whenever an override expires. The overrides
+    of ``beside`` count as well; of two with the same kind and key the store's holds, because it came later, and ends.
+    ``after_poll`` is awaited after each look. ``clock`` counts seconds. ``heed`` may be set later: it gets recent
+    sanctions from the same exchanges, for live connections, which make no requests.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class OverridesWatch:
         self._read = Overrides()
         self._heard = self._answered = False
         self.in_force = Overrides()
-        """What is in force in this process."""
+        """The overrides in force in this process, with the seconds left at the last change (see at_present)."""
         self._read_at = self._announced_at = self._looked_at = clock()
         self._since: int | None = None
         self.heed: Heed | None = None
         self.looks = 0
-        """How many times the store was asked, whatever became of it."""
+        """How many times the store was asked, with or without an answer."""
         self._expires_at = math.inf
         self._polling = LoopTask(self._poll)
         self.ensure_polling: Callable[[], object] = self._polling.ensure_running
@@ -91,12 +91,12 @@ class OverridesWatch:
         """Stop polling in the running event loop."""
 
     def begin(self) -> None:
-        """Put those of ``beside`` in force, all at once and without the store: the first request meets them."""
+        """Put the overrides of ``beside`` in force now, without the store, so that the first request meets them."""
         if self._beside is not None:
             self._announce(self._clock())
 
     async def refresh(self) -> None:
-        """Look now. While the store does not answer, the last set stays in force."""
+        """Ask the store now. While it does not answer, the last set stays in force."""
         found, first = None, False
         self.looks += 1
         # The store counts its own failures, and overrides go on expiring by our own clock.
@@ -113,12 +113,12 @@ class OverridesWatch:
         self._announce(now)
 
     async def _look(self) -> Overrides | None:
-        """The overrides, if they have changed; sanctions of late are told to those who heed them."""
+        """The overrides if they have changed, else None. ``heed`` gets the recent sanctions, if it wants any."""
         heed, began = self.heed, self._clock()
         if heed is None or not heed.wanted():
             self._since, found = None, await self._store.read(self._read.version)
         else:
-            # What lives may be older than the first look for it, but not than the last look of all.
+            # Live connections may be older than the first look for sanctions, but not older than the last look of all.
             away = began - self._looked_at + _MARGIN_SECONDS
             since = self._since if self._since is not None else -math.ceil(away * _MILLIONTHS)
             look = await self._store.look(self._read.version, since)
@@ -129,21 +129,21 @@ class OverridesWatch:
         return found
 
     def at_present(self) -> Overrides:
-        """What is in force in this process, with the seconds that are left now."""
+        """The overrides in force in this process, with the seconds that are left now."""
         age = self._clock() - self._announced_at
         left = [replace(each, expires_in_seconds=each.expires_in_seconds - age) for each in self.in_force.entries]
         return Overrides(self.in_force.version, tuple(each for each in left if each.expires_in_seconds > 0))
 
     def _announce(self, now: float) -> None:
         age = now - self._read_at
-        # What has expired since the set was read is left out; the rest counts from now on.
+        # Overrides that have expired since the set was read are left out; the others' seconds count from now.
         held = [
             replace(entry, expires_in_seconds=entry.expires_in_seconds - age)
             for entry in self._read.entries
             if entry.expires_in_seconds > age
         ]
         beside = self._beside.entries() if self._beside is not None else ()
-        # The store's come last, and win over those beside it.
+        # The store's overrides come last, and win over those of ``beside``.
         by_name = {(entry.kind, entry.key): entry for entry in (*beside, *held)}
         in_force = tuple(by_name.values())
         self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *held)), default=math.inf)

@@ -1,5 +1,5 @@
-"""The interface of stores, and the values that it exchanges. Two implementations (memory, Redis) pass one conformance
-suite."""
+"""The interface of stores, and the values that it takes and returns. Two implementations (memory, Redis) pass one
+conformance suite."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from fraiseql_guard.stores.sanctions import SanctionStore
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 SANCTIONED_NETWORKS: Final = 8
-"""Number of automatically sanctioned networks of one group that brings the group itself a sanction."""
+"""Networks of one group with automatic sanctions that bring the group itself a sanction, in place of the last
+network."""
 REPEAT_SECONDS: Final = 86_400
 """A sanction that is imposed again within this time of the last one lasts twice as long."""
 LONGEST_REPEAT_SECONDS: Final = 3_600
@@ -32,26 +33,29 @@ ABUSE_INTERVAL_SECONDS: Final = 1.0
 
 @dataclass(slots=True)  # made with every request, as a Bucket is
 class AdmitRequest:
-    """The whole request to the store for one HTTP request or operation: one exchange about one subject, settled all or
-    none.
+    """The whole bill of one HTTP request or operation: one exchange with the store about one subject, in which all
+    charges are taken or none.
 
-    Where the deployment counts by another key than the subject, ``limit_subject`` has the buckets of all charges that
-    are not the subject's own (Charge.own), and the override of limits; sanctions and offences are the subject's. On a
-    Redis cluster the two are on two nodes: then there are two exchanges (stores/redis/two_slots.py).
+    Where the deployment counts by another key than the caller, ``limit_subject`` is that key: it has the buckets of all
+    charges but the subject's own (Charge.own), and the override of limits; sanctions and offences are the subject's. On
+    a Redis cluster the two are on two nodes, and there are two exchanges (stores/redis/two_slots.py).
 
-    In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
-    A sanction binds if it is the subject's own or its group's; the operator's comes first, then the longest.
+    The store settles the bill in one atomic step, in this order:
 
-    An override of the subject's limit replaces all charges but the ``fixed`` ones, which come last, by one of its own
-    that costs what the first did. Then all charges are checked and, if all fit, taken. Otherwise nothing is taken and
-    one ``abuse`` offence is counted, at most one a second (and with it the ``refused_before`` requests that the process
-    refused from memory since it last asked about this subject), unless the request's patience lasts. A charge above its
-    bucket's capacity never fits: its retry_after_seconds is infinite. If they fit and the request carries an
-    ``offence`` of its own (a check has refused it), that is counted.
+    1. A sanction that binds the request ends it: nothing is taken or counted. The subject's own sanctions bind, and its
+       group's; an operator's comes first, then the longest.
+    2. An override of the limits replaces all charges but the ``fixed`` ones, which come last, by a charge for each of
+       its windows, at the cost of the first charge.
+    3. All charges are checked and, if all fit, taken. A charge above its bucket's capacity never fits: its
+       retry_after_seconds is infinite.
+    4. If they do not fit, nothing is taken and one ``abuse`` offence is counted, at most one a second, unless the
+       request waits (``patience_seconds``). It includes the ``refused_before`` requests that the process refused from
+       memory since it last asked about this subject.
+    5. If they fit and the request carries an ``offence`` of its own (a check has refused it), that is counted.
 
     Offences that meet their policy impose its sanction and start counting anew; while a sanction of the policy is in
     force, none are counted. Once enough networks of a group are sanctioned automatically, the next sanction falls on
-    the group instead (``Imposed.sanction.subject`` tells).
+    the group instead (see ``Imposed.sanction.subject``).
     """
 
     subject: Subject
@@ -61,14 +65,14 @@ class AdmitRequest:
     offences: int = 1
     """Number of offences that the request's own ``offence`` counts as."""
     exempt: frozenset[PolicyName] = frozenset()
-    """Policies whose sanctions do not bind this request; the operator's bind always."""
+    """Policies whose sanctions do not bind this request; an operator's sanction always binds."""
     refused_before: int = 0
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
     patience_seconds: float = 0.0
-    """A refusal that ends within this time is no abuse: the request waits for its turn, and asks again."""
+    """A refusal that ends within this time is no abuse: the request waits and asks again. 0: it does not wait."""
     call: Any = field(default=None, repr=False, compare=False)
-    """The store's packed form of this value, kept for when the same value is used again."""
+    """The store's packed form of this request, kept for when the same request is made again."""
     limit_subject: Subject | None = None
     """The subject whose buckets pay; None: ``subject``."""
 
@@ -78,17 +82,17 @@ class AdmitRequest:
         return self.limit_subject or self.subject
 
     def awaits(self, buckets: Sequence[Bucket]) -> bool:
-        """Whether the request waits until none of these buckets, which have refused it, is short."""
+        """Whether the request would wait, instead of being refused, until none of these buckets is short."""
         return max(bucket.retry_after_seconds for bucket in buckets) <= self.patience_seconds
 
 
 @dataclass(slots=True)  # made with many requests
 class Adjustment:
-    """A change of buckets after their request was admitted, for what turned out then.
+    """A change of buckets after their request was admitted, once its real cost is known.
 
-    Charges with negative tokens give back, at most until the bucket is full; with positive ones they take, at most
-    until it is empty; with none the bucket is only looked at. No override replaces them, no sanction ends them, and
-    nothing is counted.
+    A charge with negative tokens gives back, at most until the bucket is full; with positive tokens it takes, at most
+    until the bucket is empty; with 0 tokens the bucket is only looked at. No override replaces the charges, no sanction
+    stops them, and no offence is counted.
     """
 
     subject: Subject
@@ -99,10 +103,10 @@ class Adjustment:
 
 @dataclass(frozen=True, slots=True)
 class Imposed:
-    """A sanction that this very exchange brought into force.
+    """A sanction that an exchange with the store brought into force.
 
-    ``offences`` is the number seen in the policy's window: for rate_limit_abuse every refused request, those from
-    memory included, otherwise the offences that met the policy.
+    ``offences`` is a number in the policy's window: for rate_limit_abuse the refused requests, those refused from
+    memory included; for other policies the offences that met the policy.
     """
 
     sanction: Sanction
@@ -124,8 +128,7 @@ class AdmitResult:
     imposed: Imposed | None = None
     unavailable: bool = False
     override_seconds: float | None = None
-    """Seconds for which the override of the subject's limits, which decided here, is still in force; None without
-    one."""
+    """Seconds for which the override of the subject's limits that decided here is still in force; None without one."""
     alone: bool = False
     """Whether this process has decided by itself, from buckets of its own: the store did not answer."""
 
@@ -149,7 +152,7 @@ class Store(Protocol):
 
     @property
     def overrides(self) -> OverrideStore:
-        """The control set: the operators' orders to all processes."""
+        """The overrides (control set): the operators' changes for all processes."""
         ...
 
     @property
@@ -164,7 +167,7 @@ class Store(Protocol):
 
     @property
     def refused_documents(self) -> RefusedDocumentStore:
-        """The callers that were refused, by document."""
+        """The callers that were refused for each document."""
         ...
 
     @property
@@ -174,8 +177,7 @@ class Store(Protocol):
 
     @property
     def breaker_open(self) -> bool:
-        """Whether the store is given up for now, so that the failure policy decides. Only a failover store gives one
-        up."""
+        """Whether the breaker is open, so that the failure policy decides. Only a failover store has a breaker."""
         ...
 
     @property
@@ -188,7 +190,7 @@ class Store(Protocol):
         ...
 
     async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
-        """Change buckets in one exchange; returns them as they are then. A bucket that is only looked at is not
+        """Change buckets in one exchange; returns them as they are afterwards. A bucket that is only looked at is not
         written."""
         ...
 
@@ -204,8 +206,8 @@ class Store(Protocol):
         ...
 
     async def reset(self) -> None:
-        """Forget what callers have done: buckets, offences, earlier and automatic sanctions. Operators' orders stay.
-        For tests: on Redis it walks all keys."""
+        """Forget buckets, offences, automatic sanctions and their repeats. Operators' sanctions and overrides stay. For
+        tests: on Redis it walks all keys."""
         ...
 
     async def aclose(self) -> None:
@@ -216,8 +218,8 @@ class Store(Protocol):
 class StoreError(Exception):
     """An exchange with the store failed. ``reason`` is a value of the store_failures metric.
 
-    ``opens_breaker`` is false if the store is there all the same: for mistakes of our own making (wrong type, script
-    errors), and for one node or one slot of a cluster while the others answer.
+    ``opens_breaker`` is false if the store answers all the same: for errors of a key or a script (wrong type), and for
+    one node or one slot of a cluster while the others answer.
     """
 
     def __init__(self, reason: str, detail: str, *, opens_breaker: bool = True) -> None:
@@ -228,7 +230,7 @@ class StoreError(Exception):
 
 
 class Observer(Protocol):
-    """Is told by a store of its failures, so that stores need not know metrics or logs."""
+    """Receives a store's failures, so that stores need not know metrics or logs."""
 
     def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
         """An exchange failed."""

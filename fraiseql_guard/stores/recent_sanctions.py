@@ -1,7 +1,8 @@
 """Sanctions of the last minute, by which processes with live connections learn of what other processes have imposed.
 
-A sanction is found by the subject's next request, and what lives on makes none. So the store keeps beside the overrides
-who was sanctioned lately, and a process that has live connections reads it with each look at the overrides.
+A subject's next request meets its sanction, but a live connection makes no request. So the store keeps the recently
+sanctioned subjects beside the overrides, and a process that has live connections reads them with each look at the
+overrides.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 
 MOST_RECENT: Final = 1_000
-"""Sanctions that are kept; those that are not end a subject's connections with its next request instead."""
+"""Most sanctions that are kept: one that is dropped ends its subject's connections with the next request instead."""
 RECENT_SECONDS: Final = 60.0
 _MILLIONTHS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RecentSanction:
-    """A sanction that was imposed lately: of the subject with this tag and member, or of a whole group (no member)."""
+    """A sanction that was imposed lately, on the subject with this tag and member, or on a whole group (no member)."""
 
     policy: PolicyName
     tag: str
@@ -29,17 +30,17 @@ class RecentSanction:
 
     @classmethod
     def of(cls, sanction: Sanction) -> RecentSanction | None:
-        """The mark of a sanction; None for a lockout, which ends no connection."""
+        """The entry for a sanction; None for a lockout, which ends no connection."""
         subject = sanction.subject
         return None if subject.kind == "login" else cls(sanction.policy, subject.tag, subject.member)
 
     def written(self) -> str:
-        """The text in which the store keeps it."""
+        """The text under which the store keeps this entry (its mark)."""
         return f"{self.policy.value} {self.tag} {self.member}"
 
 
 def read_recent(mark: bytes) -> RecentSanction:
-    """A sanction that the store has kept; ValueError for anything else."""
+    """The entry of a mark in the store; ValueError if it is none."""
     policy, tag, member = mark.decode().split(" ")
     return RecentSanction(PolicyName(policy), tag, member)
 
@@ -47,7 +48,7 @@ def read_recent(mark: bytes) -> RecentSanction:
 class MemoryRecentSanctions:
     """The recent sanctions of one process. ``clock`` counts seconds.
 
-    ``at`` is the number of the last one, since a clock may stand still between two sanctions.
+    ``at`` is the number of the last sanction: a clock may stand still between two sanctions.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -67,7 +68,8 @@ class MemoryRecentSanctions:
             del self._held[next(iter(self._held))]
 
     def since(self, at: int) -> tuple[RecentSanction, ...]:
-        """Those behind a number; where it is negative, those of so many millionths of a second."""
+        """The sanctions after the one with the number ``at``; for a negative ``at`` those of the last ``-at``
+        microseconds."""
         now = self._clock()
         earliest = now - min(RECENT_SECONDS, -at / _MILLIONTHS if at < 0 else RECENT_SECONDS)
         return tuple(each for each, (number, when) in self._held.items() if when > earliest and number > at)

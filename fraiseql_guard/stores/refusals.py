@@ -1,11 +1,11 @@
-"""The process's memory of rate refusals: a caller inside its Retry-After costs no question to the store.
+"""The process's memory of rate refusals: a request inside its caller's Retry-After costs no call to the store.
 
 A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message. The next admit
 request carries how many requests were refused meanwhile, so that offences stay complete. A refusal covers charges to
-its bucket at its limit alone: one that was made under other settings refuses no request.
+its bucket at its limit alone: a refusal from before a change of the settings refuses no request.
 
-A refusal is remembered of the subject whose bucket was short, which many callers may share
-(AdmitRequest.limit_subject); how many requests it refused is counted for the callers themselves.
+A refusal is kept for the subject whose bucket was short, which many callers may share (AdmitRequest.limit_subject); the
+requests that it refuses are counted for each caller.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from fraiseql_guard.core.token_buckets import Bucket, Charge
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult
 
 LONGEST_SECONDS: Final = 1.0
-"""A refusal is remembered for min(time until admission, this)."""
+"""Longest time that a refusal is remembered, if its retry_after_seconds is not shorter."""
 
 _BYTES_PER_CALLER: Final = 700
-"""Measured, with one refused bucket."""
+"""Memory of a caller with one refused bucket, measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class _Refused:
 
 @dataclass(slots=True)
 class RefusedCaller:
-    """The remembered refusals of a subject by bucket, and the number of requests refused from memory since."""
+    """The remembered refusals of a subject by bucket, and the number of requests refused from memory that the store has
+    not been told yet."""
 
     buckets: dict[str, _Refused] = field(default_factory=dict)
     count: int = 0
@@ -59,7 +60,7 @@ class Refusals:
         """Whether anything is remembered of the subject with this key."""
 
     def remember(self, request: AdmitRequest, result: AdmitResult) -> None:
-        """Note the buckets that refused a request. Anything else than a refusal for the rate is ignored."""
+        """Note the buckets that refused a request. Results other than a refusal for the rate are ignored."""
         if result.admitted or not result.buckets or result.sanction is not None:
             return
         now = self._clock()
@@ -76,11 +77,11 @@ class Refusals:
     def find(
         self, subject: Subject, charges: Iterable[Charge], *, counts: bool = True, pays: Subject | None = None
     ) -> Bucket | None:
-        """The remembered bucket that refuses one of these charges, its wait counted down; of several the one that is
-        waited for longest.
+        """The remembered bucket that refuses one of these charges, with the wait that is left; of several buckets the
+        one with the longest wait; None if none refuses.
 
-        ``counts``: whether that is one more refusal to tell the store of, as an offence. ``pays`` has the buckets that
-        are not the subject's own, if another than the subject has.
+        ``counts``: whether this request counts as a refusal that the store must be told of. ``pays``: the subject with
+        the buckets of all charges but ``own`` ones; None: ``subject``.
 
         A refusal covers charges to the same bucket at the same limit that cost as much or more.
         """
@@ -101,8 +102,8 @@ class Refusals:
         return longest
 
     def held(self, subject: Subject, charge: Charge, pays: Subject | None = None) -> tuple[RefusedCaller, float] | None:
-        """The entry that counts refusals of this subject (``count``), and until when this charge is refused from
-        memory."""
+        """The entry in whose ``count`` this subject's refusals are counted, and until when (by the clock) this charge
+        is refused from memory; None if it is not."""
         holder = self._callers.get((subject if pays is None or charge.own else pays).key)
         refused = holder.buckets.get(charge.key) if holder is not None else None
         return None if refused is None else (self._counted(subject), refused.until)
@@ -117,15 +118,17 @@ class Refusals:
 
     @property
     def size_bytes(self) -> int:
-        """Size of the memory, estimated by the number of callers."""
+        """The bytes that the refusals hold, estimated by the number of callers."""
         return len(self._callers) * _BYTES_PER_CALLER
 
     def forget(self) -> None:
-        """Forget all refusals, so that the store is asked again. What was not reported to it yet is not counted."""
+        """Forget all refusals, so that the store is asked again. Refused requests that the store was not told of yet
+        are never counted as offences."""
         self._callers.clear()
 
     def take_count(self, subject: Subject) -> int:
-        """How many requests were refused from memory since the last call: ``AdmitRequest.refused_before``."""
+        """The number for ``AdmitRequest.refused_before``: how many requests of this subject were refused from memory
+        since the last call."""
         caller = self._callers.get(subject.key)
         if caller is None:
             return 0
@@ -143,7 +146,7 @@ def _covers(refused: Charge, charge: Charge) -> bool:
 
 def _counted_down(refused: _Refused, charge: Charge, now: float) -> Bucket:
     elapsed, bucket = now - refused.at, refused.bucket
-    # What this charge costs more than the refused one takes so much longer to come back.
+    # The tokens that this charge costs beyond the refused charge take so much longer to come back.
     more = (charge.tokens - bucket.charge.tokens) / charge.limit.tokens_per_second
     wait = bucket.retry_after_seconds - elapsed + more
     remaining = min(charge.capacity, bucket.remaining + elapsed * charge.limit.tokens_per_second)

@@ -1,4 +1,4 @@
-"""Which callers were refused for which documents lately, which tells an app's own page from one attacker's query.
+"""Which callers were lately refused for which documents: many callers show a page of the app, one caller an attacker.
 
 Payloads are digests alone: of a document's text, and of its caller.
 """
@@ -13,12 +13,13 @@ from typing import Final, Protocol
 from fraiseql_guard.core.lru import Lru
 
 CALLERS: Final = 3
-"""A document for which so many distinct callers were refused within the window is one that the app's clients send."""
+"""Distinct callers, refused for one document within the window, at which it counts as a document of the app's
+clients."""
 WINDOW_SECONDS: Final = 600
 MOST_DOCUMENTS: Final = 2_000
-"""Documents that are counted at a time. Where there is no room, the one whose last refusal is oldest goes."""
+"""Most documents that are counted at a time. Without room, the document whose last refusal is oldest goes."""
 _REPORTED: Final = ""
-"""In the place of a caller: when the document was reported."""
+"""Stands in the place of a caller, for the moment when the document was reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,11 @@ class RefusedFor:
 
 
 class RefusedDocumentStore(Protocol):
-    """The counts of these callers. Every method may raise StoreError."""
+    """Counts the distinct callers that were refused for each document. Every method may raise StoreError."""
 
     async def note(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
-        """Note refusals, in their order. Returns the documents that reached CALLERS by them: each is reported once, and
-        counted anew after a window."""
+        """Note refusals, in their order. Returns the documents that have reached CALLERS with them: each is reported
+        once, and counted anew after a window."""
         ...
 
 
@@ -50,7 +51,7 @@ class MemoryRefusedDocuments:
         now, reached = self._clock(), []
         for refused in refusals:
             # A document that was reported is not counted for a window.
-            # look, not get: a document whose refusals are not counted does not stay for them.
+            # look, not get: refusals that are not counted do not make their document the newest.
             held = self._callers.look(refused.document) or {}
             if held.get(_REPORTED, -math.inf) > now - WINDOW_SECONDS:
                 continue

@@ -12,16 +12,17 @@ from typing import Final, Generic, TypeVar
 V = TypeVar("V")
 
 BATCH: Final = 64
-"""Entries of one exchange with the store, and of one step between two turns of the event loop."""
+"""Entries in one exchange with the store, and in one step between two turns of the event loop."""
 CURSOR_PATTERN: Final = "([0-9]{1,20}|inf)_[0-9]{1,9}"
-"""What a cursor looks like: a moment in millionths of a second, and how many entries of it are known."""
+"""The form of a cursor: the end of the last known entry in microseconds, and how many known entries end then."""
 _CURSOR: Final = re.compile(CURSOR_PATTERN)
 _FAR: Final = 10**19
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: behind the entries that end later than ``end``, and ``skip`` of those that end just then."""
+    """Where a page begins: behind the entries that end later than ``end`` (microseconds; "" for the first page), and
+    behind ``skip`` entries that end at that moment."""
 
     end: str = ""
     skip: int = 0
@@ -54,8 +55,8 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[V]):
-    """Some entries, those that end last first. ``cursor`` gives the next ones, and is empty behind the last; ``total``
-    is the number of all, as far as it is known without listing them."""
+    """Some entries, the last to end first. ``cursor`` gives the next page, and is "" on the last one; ``total`` is the
+    number of all entries, as far as it is known without listing them."""
 
     items: tuple[V, ...] = ()
     cursor: str = ""
@@ -63,19 +64,20 @@ class Page(Generic[V]):
 
 
 def moment_of(score: bytes) -> str:
-    """A score of Redis as a cursor has it. None of ours is a fraction, or beyond the year 300,000."""
+    """A score of Redis in the form of a cursor's ``end``. The guard writes no score that is a fraction, or beyond the
+    year 300,000."""
     value = float(score)
     return "inf" if value >= _FAR else str(math.ceil(value))
 
 
 def moment_in(seconds: float) -> int:
-    """A moment of a clock in millionths of a second, as a cursor has it; to the thousandth, which sums of floats leave
-    alone."""
+    """A moment of a clock in microseconds, as a cursor has it, rounded to milliseconds, which errors of floats do not
+    change."""
     return round(seconds * 1_000) * 1_000
 
 
 class Longest(Generic[V]):
-    """Finds, among entries that come in any order, the page of those that end last behind a cursor."""
+    """Finds the page behind a cursor, the last to end first, among entries that come in any order."""
 
     def __init__(self, cursor: Cursor, limit: int) -> None:
         self._cursor = cursor
@@ -87,19 +89,20 @@ class Longest(Generic[V]):
         self._count = 0
 
     def add(self, entries: Iterable[tuple[int, V]]) -> None:
-        """Take more: each with the moment of its end, in millionths of a second."""
+        """Take further entries, each with the moment of its end in microseconds."""
         batch = []
         for end, entry in entries:
             self._count += 1
             if self._from is None or end <= self._from:
-                # Negative, so that of equal moments the first comes first; the entries themselves are never compared.
+                # Negative, so that of equal moments the earlier entry comes first; entries themselves are never
+                # compared.
                 batch.append((end, -self._count, entry))
         # Never more than a page is kept, however many entries there are.
         self._found = heapq.nlargest(self._wanted, [*self._found, *batch])
 
     def page(self) -> Page[V]:
-        """The page."""
-        # Skip those of the cursor's own moment that earlier pages have shown.
+        """The page of the entries taken so far."""
+        # Skip the entries of the cursor's own moment that earlier pages have shown.
         found = self._found
         same = sum(end == self._from for end, _, _ in found)  # they come first
         skip = min(same, self._cursor.skip)

@@ -1,4 +1,4 @@
-"""The sub-store of sanctions."""
+"""The protocol of the sub-store of sanctions."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ class SanctionStore(Protocol):
     not either."""
 
     def known(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
-        """A sanction that bound enforcing requests of this subject when this process last saw it, and may still do so:
-        ``Store.admit`` knows. Asks no store, and never raises."""
+        """A sanction that this process last saw binding enforcing requests of this subject; None if it knows of none.
+        It may be lifted by now: only ``Store.admit`` decides. Asks no store, and never raises."""
         ...
 
     async def impose(self, sanction: Sanction) -> None:
-        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy. Its ``actor`` is
-        kept and shown by :meth:`all`.
+        """Bring a sanction into force for its ``expires_in_seconds``; it replaces an earlier one of its policy. Its
+        ``actor`` is kept and shown by :meth:`all`.
 
-        Monitoring processes see it as well. To sanction a group, give a subject whose name is the group's.
+        It holds for monitoring requests as well. To sanction a group, give a subject with the group's name.
         """
         ...
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
-        """End a subject's own sanctions (of one policy, or all), forget its offences; return how many ended.
+        """End a subject's own sanctions (of one policy, or of all for None) and forget its offences; return how many
+        sanctions ended.
 
-        Those of its group hold until the group's are lifted. Sanctions of monitor mode, which bind no caller, end
-        uncounted.
+        The sanctions of its group hold until the group's are lifted. Sanctions of monitor mode, which bind no caller,
+        end without being counted.
         """
         ...
 
     async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
-        """Lift each of these, as :meth:`lift` does; return how many ended. A batch is at most a few hundred."""
+        """Lift the sanctions of each pair, as :meth:`lift` does; return how many ended. Give a few hundred at most."""
         ...
 
     async def pardon(self, subject: Subject, policy: PolicyName) -> None:
-        """Forget a subject's offences of one policy because it has proved itself, and end what they brought.
+        """Forget a subject's offences of one policy, and end their sanction, after a successful login.
 
-        Does what :meth:`lift` does, but a request asks for it and no operator: without the store it is done in this
+        As :meth:`lift`, but for a request and not for an operator: while the store does not answer, it is done in this
         process alone.
         """
         ...
@@ -57,7 +58,8 @@ class SanctionStore(Protocol):
         ...
 
     async def page(self, limit: int, cursor: str = "") -> Page[Sanction]:
-        """At most so many sanctions in force, those that end last first. ValueError if no page gave the cursor."""
+        """At most ``limit`` sanctions in force, the last to end first, from ``cursor`` on ("" for the first page).
+        ValueError for a cursor that no page gave."""
         ...
 
     async def of(self, subject: Subject) -> Sequence[Sanction]:

@@ -1,4 +1,4 @@
-"""Entries in the store that other software wrote: left out wherever they are read, counted, and named once."""
+"""Entries in the store that other software wrote: they are ignored where they are read, counted, and logged once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Final
 from fraiseql_guard.core.signals import KeyFamily
 
 MAX_JSON_BYTES: Final = 65_536
-"""Longest text that is read as JSON: ours are shorter."""
+"""Longest text that is read as JSON: the guard writes shorter ones."""
 _COUNTED: Final = 1_000
-"""Entries of a family that are told apart; more of them count as ``1,000 or more``."""
+"""Most entries of a family that are told apart: with more the count is ``1,000 or more``."""
 _SHOWN_CHARACTERS: Final = 80
 
 OnFound = Callable[[KeyFamily, str, bool], None]
@@ -24,7 +24,7 @@ def _unheard(_family: KeyFamily, _detail: str, _first: bool) -> None:
 
 
 class UnreadableEntries:
-    """What one process has left out. The same entry, read again with the next poll, counts once."""
+    """The entries that one process has ignored. An entry that is read again with the next poll counts once."""
 
     def __init__(self) -> None:
         self.on_found: OnFound = _unheard
@@ -33,24 +33,24 @@ class UnreadableEntries:
         self._first: dict[KeyFamily, str] = {}
 
     def note(self, family: KeyFamily, entry: object, why: str) -> None:
-        """Count an entry that is left out, once."""
+        """Count an entry that is ignored, once; ``why`` says what is wrong with it."""
         # A hash stands for the entry, which may be long.
         name = (family, hash((entry, why)) if isinstance(entry, str | bytes) else hash(why))
         if name in self._seen or self._counts[family] >= _COUNTED:
             return
         self._seen.add(name)
         self._counts[family] += 1
-        # The first one of a family stands for all in messages.
+        # Messages name the first entry of a family for all of them.
         first = family not in self._first
         detail = self._first.setdefault(family, f"{_shown(entry)} {why}")
         self.on_found(family, detail, first)
 
     def count(self, family: KeyFamily) -> int:
-        """How many different entries of a family were left out."""
+        """How many different entries of a family were ignored."""
         return self._counts[family]
 
     def sentences(self) -> Iterator[str]:
-        """One about each family that has any."""
+        """A sentence about each family with ignored entries."""
         for family, count in self._counts.items():
             how_many = "1 entry" if count == 1 else f"{count:,}{' or more' if count >= _COUNTED else ''} entries"
             kind = family.value.replace("_", " ")
@@ -70,7 +70,7 @@ def read_json(data: bytes) -> Any:
 
 
 def texts(value: Any, names: int) -> list[str]:
-    """A JSON array of exactly so many texts; ValueError if it is none."""
+    """``value`` as a JSON array of exactly ``names`` texts; ValueError if it is none."""
     if not isinstance(value, list) or list(map(type, value)) != [str] * names:
         raise ValueError(f"is no array of {names} texts")
     for each in value:

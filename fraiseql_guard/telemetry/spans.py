@@ -43,8 +43,8 @@ active_span: Final[Callable[[], Span]] = _no_span if _trace is None else _active
 
 
 def span_in(task: asyncio.Task[Any] | None) -> Span:
-    """The span that is active in a task, for a timer, which runs in no request's context. None before Python 3.12,
-    where the context of another task cannot be read."""
+    """The span that is active in a task, for a timer, which runs in no request's context; None without a task or a
+    span, and before Python 3.12, where the context of another task cannot be read."""
     if task is asyncio.current_task():
         return active_span()
     get_context = getattr(task, "get_context", None)
@@ -77,8 +77,8 @@ class Tracing:
     guard logs.
 
     The app's own sampler decides whether such a trace is sampled. Where the sampler is not known (there is no SDK, or
-    it was given to the instrumentation alone) the app gets no trace, because that would overrule its sampling; the
-    guard then reads the trace id when the answer begins.
+    the sampler was given to the instrumentation alone) the app gets no trace, because that would overrule its sampling;
+    the guard then reads the trace id when the answer begins.
     """
 
     __slots__ = ("_propagate", "_sampler")
@@ -107,7 +107,8 @@ class Tracing:
     def headers_for(
         self, headers: Mapping[bytes, bytes], method: str, trace_id: Callable[[], str]
     ) -> dict[bytes, bytes]:
-        """Headers that give the app a trace; none if the request came with one, or one is active around it."""
+        """The headers that give the app a trace; {} if the request came with a trace, a span is active around the
+        guard, or the sampler is not known."""
         if self._sampler is None or active_span() is not None:
             return {}
         # A trace of the client's, in the propagator's own headers.

@@ -17,8 +17,8 @@ _DRAWN_BYTES: Final = 4096
 class Ids:
     """Random ids of 32 hex digits: 128 bits of the system's randomness each. Thread-safe, as ``list.pop`` is.
 
-    They are drawn many at a time, because a system call for each request would cost more than the rest of its id. Ids
-    that a forked process inherits are thrown away, so that no two processes use the same.
+    They are drawn many at a time, because a system call costs more than making an id of its bytes. Ids that a forked
+    process inherits are thrown away, so that no two processes use the same id.
     """
 
     __slots__ = ("_drawn",)
@@ -37,7 +37,7 @@ class Ids:
             return digits[:_ID_CHARS]
 
     def forget(self) -> None:
-        """Throw the drawn ids away: another process may hold them too."""
+        """Throw the drawn ids away after a fork: the parent holds them too."""
         self._drawn = []
 
 
@@ -47,7 +47,7 @@ os.register_at_fork(after_in_child=_next_id.forget)
 
 def trace_id(traceparent: str | None, span: Span = None) -> str:
     """The trace id of a request, 32 lowercase hex digits: of the OpenTelemetry span, else of a valid traceparent (W3C),
-    else random. The span is the active one unless another is given (``""``: there was none)."""
+    else random. None as ``span`` stands for the active span, ``""`` for no span."""
     if found := trace_of(active_span() if span is None else span):
         return found
     if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):

@@ -1,6 +1,6 @@
-"""Helpers for tests of apps that this package protects: a probe of a guard, a clock that stands still, and tokens.
+"""Helpers for tests of apps that this package protects: a probe of a guard, a clock that tests move, and tokens.
 
-The fixtures of pytest are in ``fraiseql_guard.testing.plugin``; nothing else here needs pytest.
+The pytest fixtures are in ``fraiseql_guard.testing.plugin``; the other modules do not need pytest.
 """
 
 from typing import TYPE_CHECKING
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GuardProbe", "ManualClock", "Sample", "Samples", "make_token", "samples_of", "sign", "signing_key"]
 
-# The modules above once more: pytest loads the plugin in this package with every run, and a guard with the first test
-# of one.
+# Loaded on first use: pytest loads this package's plugin with every run, and must not load a guard before a test of
+# one.
 __getattr__ = on_first_use(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""Prometheus' text format, read without changing a name."""
+"""Reads Prometheus' text format, without changing the names of metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LABEL = re.compile(r'\b([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 
 class Sample(NamedTuple):
-    """One line of an exposition."""
+    """One line of an exposition: its labels and its value."""
 
     labels: dict[str, str]
     value: float

@@ -1,6 +1,6 @@
-"""Fixtures of pytest for apps that are guarded: ``guard`` and what it goes by.
+"""Pytest fixtures for tests of guarded apps: ``guard``, with its clock and its settings.
 
-Installed with the package. Nothing is made, read or imported of a guard unless a test asks for a fixture.
+pytest finds them once the package is installed. No guard is made or imported unless a test uses a fixture.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from fraiseql_guard.testing.probe import GuardProbe
 
 MakeGuard = Callable[..., "GuardProbe"]
-"""``guard(app, **options)``; ``middleware=`` mounts another one than Guard."""
+"""``guard(app, **options)`` mounts Guard, or the class given as ``middleware``, and returns its probe."""
 
 
 @pytest.fixture
 def guard_clock() -> ManualClock:
-    """The clock of the guards of this test. It begins now, so that tokens made without it are valid, and stands still
-    until ``guard_clock.advance(seconds)``."""
+    """The clock of the guards of this test. It begins at the present time, so that tokens made by the real clock are
+    valid, and stands still until ``guard_clock.advance(seconds)``."""
     from fraiseql_guard.testing.clock import ManualClock
 
     return ManualClock(time.time())
@@ -32,8 +32,8 @@ def guard_clock() -> ManualClock:
 
 @pytest.fixture
 def guard_settings() -> Mapping[str, Any]:
-    """Options of every guard of this test; override this fixture with those of your app. Variables of the environment
-    play no part: what a developer has set does not decide about a test."""
+    """Options of every guard of this test; override this fixture with your app's. The variables of the environment are
+    ignored, so that a developer's settings do not change a test."""
     return {}
 
 
@@ -44,8 +44,8 @@ def guard(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[MakeGuard]:
-    """Mounts a guard: ``probe = guard(app, rate_limit_default="1/minute")``. It goes by ``guard_clock``, keeps its
-    limits in memory, and writes its log lines where ``probe.events()`` reads them."""
+    """Mounts a guard: ``probe = guard(app, rate_limit_default="1/minute")``. It runs on ``guard_clock``, keeps its
+    limits in memory, and writes its log lines to a file that ``probe.events()`` reads."""
     from fraiseql_guard.asgi.guard import Guard
     from fraiseql_guard.core.settings import VARIABLES
     from fraiseql_guard.testing.probe import GuardProbe

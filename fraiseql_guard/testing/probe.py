@@ -1,4 +1,4 @@
-"""A guard under test, with what an operator would see of it: log lines and metrics."""
+"""A guard under test, with its log lines and metrics, as an operator sees them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from fraiseql_guard.testing.exposition import Samples, samples_of
 
 
 class GuardProbe:
-    """``middleware(app, **options)``, whose log goes to the file ``log_path``. Call the probe like the app.
+    """Mounts ``middleware(app, **options)`` with the log file ``log_path``. Call the probe like the app.
 
-    ``guard`` is the middleware itself, ``app`` what it protects.
+    ``guard`` is the middleware itself, ``app`` the protected app.
     """
 
     def __init__(self, app: ASGIApp, log_path: Path, *, middleware: type[Middleware] = Guard, **options: Any) -> None:
@@ -34,12 +34,12 @@ class GuardProbe:
         self.guard.flush()
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The log lines so far, all or those of one event (``security.rate_limit``)."""
+        """The log lines so far, as parsed JSON: all, or only those of one event (``security.rate_limit``)."""
         self.flush()
         return [line for line in self.written_lines() if event is None or line["event"] == event]
 
     def written_lines(self) -> list[dict[str, Any]]:
-        """The log lines that the file holds now, whatever is still deferred."""
+        """The log lines in the file, as parsed JSON, without those that are still deferred (see :meth:`flush`)."""
         if not self.log_path.exists():
             return []
         return [json.loads(line) for line in self.log_path.read_text(encoding="utf-8").splitlines()]
@@ -54,25 +54,25 @@ class GuardProbe:
         return samples_of(self.exposition())
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that carry these labels; 0 without any."""
+        """The sum of a metric's samples with these labels; 0 without any sample."""
         return sum(each.value for each in self.metrics().get(name, ()) if labels.items() <= each.labels.items())
 
     @property
     def clock(self) -> ManualClock:
-        """The clock that the guard was given; TypeError if it goes by the real time."""
+        """The ManualClock that the guard was given; TypeError if it runs on the real time."""
         clock = self.guard.mount_options.clock
         if not isinstance(clock, ManualClock):
             raise TypeError("this guard goes by the real time: give it a clock, Guard(app, clock=ManualClock())")
         return clock
 
     def advance(self, seconds: float) -> None:
-        """Move the guard's clock on."""
+        """Move the guard's clock by ``seconds`` (ManualClock.advance)."""
         self.clock.advance(seconds)
 
     async def reset(self) -> None:
-        """Begin anew (Guard.reset): buckets are full, and no caller is blocked but by an operator."""
+        """Begin anew (Guard.reset): all buckets are full, and only operators' blocks are in force."""
         await self.guard.reset()
 
     def close(self) -> None:
-        """Close the log. Connections end with their event loop."""
+        """Close the log. Connections to Redis end with their event loop."""
         self.guard.recorder.log.close()

@@ -55,7 +55,7 @@ def signing_key(text: str) -> SigningKey:
             if "-----BEGIN" in text:
                 private: Any = load_pem_private_key(text.encode(), None)
                 kinds: tuple[tuple[type, Any], ...] = ((RSAPrivateKey, RSAKey), (EllipticCurvePrivateKey, ECKey))
-                # Ed25519 is what is left, and no class of its own needs to be named.
+                # Every other class is an Ed25519 or Ed448 key (OKP).
                 kind = next((ours for theirs, ours in kinds if isinstance(private, theirs)), OKPKey)
                 return _able(kind.import_key(private))
             return OctKey.import_key(text.encode())

@@ -55,6 +55,6 @@ def signing_key(text: str) -> SigningKey:
 
 def _lifetime_seconds() -> int:
     row = next(row for row in VARIABLES if row.option == "token_lifetime_seconds")
-    # By the table of settings, so that a test's token lives as long as an issuer's would.
+    # From the table of settings, so that a test's token lives as long as the configured issuer's.
     seconds: int = row.read(os.environ.get(row.name, "").strip() or row.default, row.name)
     return seconds

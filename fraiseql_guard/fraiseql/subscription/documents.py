@@ -1,4 +1,4 @@
-"""Reads what a client asks for: parsed and validated against the app's schema, before anything of it is executed."""
+"""Reads a client's operation: parses its document and validates it against the app's schema, before it is executed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from fraiseql_guard.core.lru import Lru
 
 _DOCUMENTS: Final = 512
 _BYTES: Final = 2 * 1024 * 1024
-"""So many characters of documents are remembered as valid; their trees take some ten times as much."""
+"""Most characters of documents that are remembered as valid; their trees take some ten times as much memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostOperation:
-    """One valid operation with its variables. ``document`` and ``kind`` are None for one that is named by its hash."""
+    """One valid operation with its variables. ``document`` and ``kind`` are None for an operation that the client names
+    by its hash."""
 
     document: DocumentNode | None
     name: str | None
@@ -52,7 +53,8 @@ class DocumentReader:
     def read(self, payload: Any) -> HostOperation:
         """The operation of an envelope: ``query``, ``variables``, ``operationName``, ``extensions``.
 
-        Raises InvalidOperationError. What FraiseQL has stored under a hash is for FraiseQL to find and to judge.
+        InvalidOperationError if it cannot be executed. An operation named by its hash is not validated here: FraiseQL
+        finds its document and validates it.
         """
         envelope = _Envelope(payload)
         source, name = envelope.of("query", str), envelope.of("operationName", str)
@@ -76,7 +78,7 @@ class DocumentReader:
             errors = validate(self.schema, document)
         except GraphQLError as error:
             raise InvalidOperationError([error]) from None
-        except RecursionError:  # of older versions of graphql-core
+        except RecursionError:  # raised by older versions of graphql-core
             raise InvalidOperationError([GraphQLError("The document is nested too deeply.")]) from None
         if errors:
             raise InvalidOperationError(errors)

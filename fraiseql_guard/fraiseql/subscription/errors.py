@@ -1,4 +1,4 @@
-"""Errors as FraiseQL shows them to clients: in production it tells nothing of them."""
+"""Errors as FraiseQL shows them to clients: in production without any detail."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNAUTHENTICATED: Final = {"message": "Authentication required", "extensions": {"
 
 
 def internal_error() -> dict[str, Any]:
-    """An error of which clients are told nothing."""
+    """An error without any detail for clients."""
     return {"message": "Internal server error", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
 
 
@@ -25,5 +25,5 @@ def shown(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
 
 
 def shown_exception(error: Exception) -> list[dict[str, Any]]:
-    """What a generator or a dependency of the app has raised."""
+    """The errors for an exception that a generator or a dependency of the app has raised."""
     return shown([error if isinstance(error, GraphQLError) else GraphQLError(str(error) or type(error).__name__)])

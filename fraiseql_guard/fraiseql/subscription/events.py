@@ -1,4 +1,4 @@
-"""A subscription at work: its events, each executed and handed over before the next one is asked for."""
+"""Runs a subscription: executes each event and hands its result over before it asks for the next event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _as_plain: Final = FraiseQLJSONEncoder().default
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 Emit = Callable[[bytes], Awaitable[None]]
-"""Takes one result as JSON. What it raises ends the operation."""
+"""Takes one result as JSON. An exception of it ends the operation."""
 ShownErrors = list[dict[str, Any]]
 """The errors that end an operation, as clients see them."""
 
@@ -32,12 +32,13 @@ ShownErrors = list[dict[str, Any]]
 async def deliver(
     schema: GraphQLSchema, operation: HostOperation, context: dict[str, Any], emit: Emit
 ) -> ShownErrors | None:
-    """Hand over a result for each event, to the end of the app's generator, which is closed in any case."""
+    """Hand over a result for each event, to the end of the app's generator, which is closed in any case. Returns the
+    errors if the subscription cannot begin or fails; None if it ended well."""
     begun: Any = subscribe(schema, operation.document, None, context, operation.variables, operation.name)  # type: ignore[arg-type]
     begun = await begun if isawaitable(begun) else begun
     if isinstance(begun, ExecutionResult):
         return shown(begun.errors or [])
-    # The app's own generator is read, and not the one around it that graphql-core has made: so it can be closed.
+    # The app's own generator is read, not graphql-core's around it, so that it can be closed.
     source: AsyncGenerator[Any, None] = context.pop(SOURCE)
     try:
         while True:
@@ -69,7 +70,7 @@ async def _result(schema: GraphQLSchema, operation: HostOperation, context: dict
 
 
 def _renew_loaders(context: dict[str, Any]) -> None:
-    """Give an event loaders of its own: they remember rows, which may have changed since the last event."""
+    """Give an event new data loaders: loaders remember rows, which may have changed since the last event."""
     if "loader_registry" in context:
         context["loader_registry"] = loaders = LoaderRegistry(db=context.get("db"))
         LoaderRegistry.set_current(loaders)

@@ -1,8 +1,8 @@
 """Executes operations of sockets and streams as FraiseQL's own endpoint would.
 
 A query or a mutation is a request to FraiseQL's route, made inside the app: nothing of FraiseQL's execution (persisted
-queries, turbo router, JSON from Rust) is done twice. A subscription is executed here, with the context that FraiseQL's
-route would be given: FastAPI solves the same dependency, with the app's overrides.
+queries, turbo router, JSON from Rust) is repeated here. A subscription is executed here, with the context that
+FraiseQL's route would get: FastAPI solves the same dependency, with the app's overrides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fraiseql_guard.fraiseql.subscription.schema import closable
 
 _RUN: Final = "fraiseql_guard.with_context"
 FRAISEQL_PATH: Final = "/graphql"
-"""Of FraiseQL's own route, which it has in every app."""
+"""The path of FraiseQL's own route, which is the same in every app."""
 
 AppScope = MutableMapping[str, Any]
 
@@ -42,7 +42,7 @@ class HostExecution:
 
     @property
     def reader(self) -> DocumentReader:
-        """Reads operations of the schema that the app has now: it may make a new one while it runs."""
+        """The reader for the app's present schema: the app may make a new schema while it runs."""
         schema = self._host.state.graphql_schema
         if schema is not self._schema:
             self._reader = DocumentReader(closable(schema))
@@ -50,14 +50,15 @@ class HostExecution:
         return self._reader
 
     async def run(self, scope: AppScope, operation: HostOperation, emit: Emit) -> ShownErrors | None:
-        """Execute an operation, and hand over its results one by one. Returns the errors that end it, if any do.
+        """Execute an operation, and hand over its results one by one. Returns the errors that ended it; None if it
+        ended well.
 
-        ``scope`` is that of the socket or the request, as it is when the operation begins.
+        ``scope`` is the scope of the socket or the request when the operation begins.
         """
         if operation.kind is OperationType.SUBSCRIPTION:
             return await self._subscribe(scope, operation, emit)
         body = write_json(operation.payload).encode()
-        return await _told(*await ask(self._host.router, http_scope(scope, FRAISEQL_PATH, body), body), emit)
+        return await _hand_over(*await ask(self._host.router, http_scope(scope, FRAISEQL_PATH, body), body), emit)
 
     async def _subscribe(self, scope: AppScope, operation: HostOperation, emit: Emit) -> ShownErrors | None:
         schema, ended = self.reader.schema, []
@@ -67,10 +68,10 @@ class HostExecution:
 
         inner = {**http_scope(scope, FRAISEQL_PATH, b""), _RUN: run}
         answer = await ask(self._context_app(), inner, b"")
-        return ended[0] if ended else await _told(*answer, emit)  # a dependency has refused
+        return ended[0] if ended else await _hand_over(*answer, emit)  # a dependency has refused
 
     def _context_app(self) -> Any:
-        """An app that solves FraiseQL's dependency ``context``, and runs what a scope brings with it."""
+        """An app that solves FraiseQL's dependency ``context``, and calls the function in the scope (_RUN) with it."""
         endpoint = endpoint_of(self._host)
         if endpoint is not self._endpoint:
             self._with_context = _solving(signature(endpoint).parameters["context"].default, self._host)
@@ -79,7 +80,7 @@ class HostExecution:
 
 
 def endpoint_of(host: FastAPI) -> Callable[..., Any]:
-    """FraiseQL's own endpoint, another one after its schema has been refreshed. LookupError if there is none."""
+    """FraiseQL's present endpoint, which is a new one after a refresh of the schema. LookupError if there is none."""
     for route in iter_route_contexts(host.routes):
         if getattr(route, "path", None) == FRAISEQL_PATH and "POST" in (getattr(route, "methods", None) or ()):
             return cast(Callable[..., Any], route.endpoint)
@@ -102,7 +103,8 @@ def _solving(dependency: Any, host: FastAPI) -> Any:
 
 
 def _refused(context: dict[str, Any], operation: HostOperation) -> ShownErrors | None:
-    """What FraiseQL's endpoint asks of a request before it executes anything."""
+    """The errors with which FraiseQL's endpoint would refuse a request before it executes anything; None if it would
+    not."""
     config = get_fraiseql_config()
     if config is None:
         return None
@@ -114,8 +116,8 @@ def _refused(context: dict[str, Any], operation: HostOperation) -> ShownErrors |
     return None
 
 
-async def _told(status: int, body: bytes, emit: Emit) -> ShownErrors | None:
-    """Hand over the answer to a request if there is data in it; else return its errors."""
+async def _hand_over(status: int, body: bytes, emit: Emit) -> ShownErrors | None:
+    """Hand over the answer to an inner request if it has data, and return None; else return its errors."""
     try:
         answer = read_json(body)
     except ValueError:

@@ -10,9 +10,9 @@ _Headers = list[tuple[bytes, bytes]]
 
 
 def with_token(headers: Iterable[tuple[bytes, bytes]], payload: Any) -> _Headers:
-    """The headers, and an ``Authorization`` of the payload's token if they have none.
+    """The headers, with an ``Authorization`` made of the payload's token if they have none.
 
-    So an auth provider of the app finds it where it finds the token of a request.
+    An auth provider of the app finds the token there, as in a request.
     """
     found = list(headers)
     if any(name.lower() == b"authorization" for name, _ in found):

@@ -7,20 +7,20 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 
 INNER: Final = "fraiseql_guard.inner_request"
-"""Key of the scope of such a request, which FraiseQL's own route answers."""
+"""Key in the scope of an inner request: it marks requests that FraiseQL's own route answers."""
 _SCHEMES: Final = {"ws": "http", "wss": "https"}
 _OWN_HEADERS: Final = frozenset({
     b"accept", b"connection", b"content-encoding", b"content-length", b"content-type", b"expect", b"transfer-encoding",
     b"upgrade",
 })  # fmt: skip
-"""Headers of the outer request, beside those of the upgrade, that say nothing about this one."""
+"""Headers of the outer request that do not belong into the inner one (nor do those of the upgrade)."""
 _OF_THE_ROUTE: Final = frozenset({"endpoint", "path_params", "route", "subprotocols", "type"})
 
 
 def http_scope(scope: MutableMapping[str, Any], path: str, body: bytes) -> dict[str, Any]:
-    """The scope of a POST with that JSON to ``path``, by the caller of a socket or a stream.
+    """The scope of a POST of the JSON ``body`` to ``path``, for the caller of a socket or a stream.
 
-    What servers and middlewares have put into the scope (state, user, a guard's context) is in it.
+    It keeps what servers and middlewares have put into ``scope`` (state, user, a guard's context).
     """
     own = {name: value for name, value in scope.items() if name not in _OF_THE_ROUTE}
     kept = [(name, value) for name, value in scope["headers"] if _is_kept(name.lower())]
@@ -38,13 +38,13 @@ def _is_kept(name: bytes) -> bool:
 
 
 async def ask(app: Any, scope: dict[str, Any], body: bytes) -> tuple[int, bytes]:
-    """The status and the body of an app's answer."""
+    """Send an inner request to an app; the status and the body of its answer."""
     status, parts, waiting = 0, [], [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
         if waiting:
             return waiting.pop()
-        await asyncio.Event().wait()  # its client does not leave: it is cancelled
+        await asyncio.Event().wait()  # an inner request has no client that leaves: it is cancelled instead
         raise AssertionError
 
     async def send(message: MutableMapping[str, Any]) -> None:

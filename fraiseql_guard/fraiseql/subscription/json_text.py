@@ -1,7 +1,7 @@
-"""JSON as FraiseQL's endpoint reads and writes it: numbers of any size, and texts with whatever was in them.
+"""Reads and writes JSON as FraiseQL's endpoint does: with numbers of any size, and with lone surrogates in texts.
 
 orjson is three times as fast and is used for results. It reads integers above 64 bits as floats and refuses to write
-halves of surrogate pairs, which clients can send.
+lone surrogates, which clients can send.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from fraiseql.fastapi.json_encoder import FraiseQLJSONEncoder
 
 
 class _AnyEncoder(FraiseQLJSONEncoder):
-    """Writes what FraiseQL cannot, such as an object in the extensions of an error, as its text."""
+    """Writes values that FraiseQL's encoder does not know, such as an object in an error's extensions, as text."""
 
     def default(self, obj: Any) -> Any:
         try:
@@ -31,7 +31,7 @@ def write_json(value: Any) -> str:
 
 
 def read_json(text: str | bytes) -> Any:
-    """The value of a JSON text. ValueError if it is none."""
+    """The value of a JSON text; ValueError if it is no JSON."""
     try:
         return json.loads(text)
     except RecursionError:

@@ -22,8 +22,8 @@ def subscriptions(app: Any, path: str = FRAISEQL_PATH, *, init_seconds: float = 
 
     Clients reach them on ``path`` by WebSocket, with the protocols ``graphql-transport-ws`` and ``graphql-ws``, and as
     server-sent events. Sockets carry queries and mutations as well, which FraiseQL's own endpoint executes. Every
-    document is validated; limits are the guard's, whose order with this call does not matter. A socket whose client has
-    not sent its connection_init after ``init_seconds`` is closed.
+    document is validated; limits are the guard's, which may be mounted before or after this call. A socket whose client
+    has not sent its connection_init after ``init_seconds`` is closed.
 
     TypeError if ``app`` is no FraiseQL app; ValueError if its schema has no subscriptions, or has them on ``path``.
     """
@@ -52,7 +52,8 @@ def _check(host: FastAPI, schema: GraphQLSchema, path: str) -> None:
 
 
 class SubscriptionRoute(BaseRoute):
-    """Sockets on a path, and requests there that accept an event stream. All others are for the routes behind it.
+    """Serves sockets on a path, and requests there that accept an event stream. Other requests go to the routes behind
+    it.
 
     It has no attribute ``path``: FraiseQL removes routes with its own path when its schema is refreshed.
     """
@@ -60,11 +61,11 @@ class SubscriptionRoute(BaseRoute):
     def __init__(self, at: str, host: FastAPI, *, init_seconds: float) -> None:
         self.at = at
         self._execution = HostExecution(host)
-        self._streams = EventStreams(self._execution, _Behind(host))
+        self._streams = EventStreams(self._execution, _RoutesBehind(host))
         self._init_seconds = init_seconds
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """FULL for what is served here."""
+        """FULL for a scope that is served here, else NONE."""
         if scope["type"] not in ("http", "websocket") or INNER in scope or _path(scope) != self.at:
             return Match.NONE, {}
         if scope["type"] == "http" and not (scope["method"] in ("GET", "POST") and EVENT_STREAM in accepted(scope)):
@@ -79,7 +80,7 @@ class SubscriptionRoute(BaseRoute):
             await self._streams(scope, receive, send)
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
-        """It has no name."""
+        """Raise NoMatchFound: this route has no name."""
         raise NoMatchFound(name, path_params)
 
 
@@ -89,8 +90,8 @@ def _path(scope: Scope) -> str:
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
 
 
-class _Behind:
-    """The routes behind a SubscriptionRoute."""
+class _RoutesBehind:
+    """An app of the routes behind a SubscriptionRoute."""
 
     def __init__(self, host: FastAPI) -> None:
         self._host = host

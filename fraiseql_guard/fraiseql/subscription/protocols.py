@@ -1,4 +1,4 @@
-"""The two protocols of GraphQL over WebSocket that clients use, in what they differ."""
+"""The differences between the two protocols of GraphQL over WebSocket that clients use."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from fraiseql_guard.fraiseql.subscription.json_text import write_json
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionProtocol:
-    """The words of a protocol: what clients call the begin and the end of an operation, and servers a result.
+    """The types of a protocol's messages: with ``begin`` and ``end`` clients begin and end an operation, with
+    ``result`` servers send a result.
 
-    ``errors_are_a_list`` tells how ``error`` carries them: all of them, or the first alone.
+    ``errors_are_a_list``: the message ``error`` carries all errors; otherwise the first alone.
     """
 
     name: str
@@ -25,16 +26,16 @@ class SubscriptionProtocol:
     errors_are_a_list: bool
 
     def result_message(self, operation_id: str, payload: bytes) -> str:
-        """A result, which is JSON already."""
+        """The message with a result; ``payload`` is JSON already."""
         return f'{{"id":{write_json(operation_id)},"type":"{self.result}","payload":{payload.decode()}}}'
 
     def error_message(self, operation_id: str, errors: Sequence[Mapping[str, Any]]) -> str:
-        """The errors that end an operation; at least one."""
+        """The message with the errors that end an operation, of which there is at least one."""
         payload = write_json(errors if self.errors_are_a_list else errors[0])
         return f'{{"id":{write_json(operation_id)},"type":"error","payload":{payload}}}'
 
     def complete_message(self, operation_id: str) -> str:
-        """The end of an operation after its last result."""
+        """The message that ends an operation after its last result."""
         return f'{{"id":{write_json(operation_id)},"type":"complete"}}'
 
 
@@ -42,16 +43,16 @@ GRAPHQL_TRANSPORT_WS: Final = SubscriptionProtocol(
     name="graphql-transport-ws", begin="subscribe", end="complete", result="next", has_pings=True, has_terminate=False,
     errors_are_a_list=True,
 )  # fmt: skip
-"""Of the npm package graphql-ws, which Apollo Client, urql and Relay use today."""
+"""The protocol of the npm package graphql-ws, which Apollo Client, urql and Relay use today."""
 GRAPHQL_WS: Final = SubscriptionProtocol(
     name="graphql-ws", begin="start", end="stop", result="data", has_pings=False, has_terminate=True,
     errors_are_a_list=False,
 )  # fmt: skip
-"""Of the npm package subscriptions-transport-ws, its predecessor."""
+"""The protocol of the npm package subscriptions-transport-ws, the predecessor of graphql-ws."""
 
 _PROTOCOLS: Final = (GRAPHQL_TRANSPORT_WS, GRAPHQL_WS)
 
 
 def chosen(offered: Sequence[str]) -> SubscriptionProtocol | None:
-    """The protocol for a client that offers these, the newer one if it can choose; None if it offers neither."""
+    """The protocol for a client that offers these subprotocols: the newer one if it offers both, None for neither."""
     return next((each for each in _PROTOCOLS if each.name in offered), None)

@@ -11,14 +11,14 @@ from fraiseql.utils.naming import snake_to_camel
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema
 
 SOURCE: Final = "fraiseql_guard.source"
-"""Key of the context under which a subscription's own generator is found once it has been made."""
+"""Key in the context of the app's own generator, once a subscription has made it."""
 
 
 def closable(schema: GraphQLSchema) -> GraphQLSchema:
-    """A copy of a schema whose subscriptions are the functions of the app.
+    """A copy of a schema whose subscriptions call the app's functions directly.
 
-    FraiseQL puts a generator around each of them. If that one is closed while it waits at its ``yield``, the app's
-    generator is left to the garbage collector, and with it the connection or the place in a list that it holds.
+    FraiseQL puts a generator around each function's. If the outer generator is closed while it waits at its ``yield``,
+    the app's generator, and the connection that it may hold, are left to the garbage collector.
     """
     kind = schema.subscription_type
     if kind is None:
@@ -48,7 +48,7 @@ def _closable(field: GraphQLField, function: Callable[..., Any] | None) -> Graph
 
 
 def _adapted(function: Callable[..., Any]) -> Callable[..., AsyncGenerator[Any, None]]:
-    """The function as graphql-core calls it: with a root value, and with arguments as the schema spells them."""
+    """The app's function in the form that graphql-core calls: with a root value, and the schema's argument names."""
     parameters = _spellings(function)
 
     def begin(_root: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> AsyncGenerator[Any, None]:
@@ -58,7 +58,8 @@ def _adapted(function: Callable[..., Any]) -> Callable[..., AsyncGenerator[Any, 
 
 
 def _spellings(function: Callable[..., Any]) -> Mapping[str, str]:
-    """Parameters by their names in the schema: in camelCase or not, and ``id`` for ``id_``."""
+    """The parameters of a function by their possible names in the schema: as they are, in camelCase, ``id`` for
+    ``id_``."""
     names = tuple(signature(function).parameters)
     shorter = {name.rstrip("_"): name for name in names}
     return {**shorter, **{snake_to_camel(name): name for name in names}, **{name: name for name in names}}

@@ -23,7 +23,7 @@ _MESSAGE, _UNAUTHORIZED, _TIMEOUT, _DUPLICATE, _INITIALISED = 4400, 4401, 4408, 
 
 
 class SocketOverError(Exception):
-    """Nothing more can be sent."""
+    """The socket has ended: nothing can be sent any more."""
 
 
 class SocketSession:
@@ -155,7 +155,7 @@ class SocketSession:
             return [internal_error()]
 
     def _forget(self, operation_id: str, task: asyncio.Task[None] | None) -> bool:
-        """Make the id free, unless another operation has it by now; whether it was still this one's."""
+        """Make the id of an ended operation free; False if another operation has it by now, and keeps it."""
         if self._operations.get(operation_id) is not task:
             return False
         del self._operations[operation_id]
@@ -173,7 +173,7 @@ class SocketSession:
         await self._send_text(write_json({"type": "pong", **payload}))
 
     async def _nothing(self, _message: dict[str, Any]) -> None:
-        """A pong, for which nothing waits."""
+        """Ignore a pong: nothing waits for it."""
 
     async def _terminate(self, _message: dict[str, Any]) -> None:
         await self._close(1000, "")
@@ -190,12 +190,12 @@ class SocketSession:
             raise SocketOverError
         try:
             await self._asgi_send(message)
-        except Exception as error:  # servers raise what they like when the client has left
+        except Exception as error:  # servers raise various exceptions when the client has left
             self._over = True
             raise SocketOverError from error
 
     async def _finish(self) -> None:
-        """End all operations but mutations, whose work a client does not undo by leaving, and wait for all of them."""
+        """Cancel all operations but mutations, which go on although the client has left, and wait for all of them."""
         self._over = True
         self._operations.clear()
         for task in self._tasks - self._lasting:
@@ -215,7 +215,7 @@ async def _ended(tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _read(text: Any) -> dict[str, Any] | None:
-    """A message with a type; None for anything else."""
+    """The message in a text: a JSON object with a type; None for any other text."""
     try:
         found = read_json(text) if isinstance(text, str) else None
     except ValueError:

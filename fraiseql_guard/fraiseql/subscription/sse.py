@@ -34,7 +34,8 @@ def accepted(scope: Scope) -> frozenset[str]:
 
 
 class EventStreams:
-    """Answers requests that accept event streams: subscriptions, and all operations of clients that read nothing else.
+    """Answers requests that accept event streams: subscriptions, and all operations of clients that accept only
+    streams.
 
     All other requests go on to ``otherwise``, with the body that was read.
     """
@@ -68,12 +69,12 @@ def _is_streamed(operation: HostOperation | None, *, reads_json: bool, by_post: 
         return not reads_json
     if operation.kind is OperationType.SUBSCRIPTION:
         return True
-    # A page of another site can send a GET without being asked: what changes data is FraiseQL's to decide.
+    # A page of another site can send a GET without a CORS preflight: FraiseQL decides about GETs that change data.
     return not reads_json and (by_post or operation.kind is OperationType.QUERY)
 
 
 class _Stream:
-    """One answer."""
+    """One streamed answer."""
 
     def __init__(self, execution: HostExecution, scope: Scope, send: Send) -> None:
         self._execution = execution
@@ -91,7 +92,7 @@ class _Stream:
         try:
             await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # A mutation runs on: its client does not undo it by leaving. An operation that is cancelled closes itself.
+            # A mutation goes on although its client has left. A cancelled operation closes itself.
             if not (left.done() and operation.kind in (OperationType.MUTATION, None)):
                 work.cancel()
             left.cancel()
@@ -121,16 +122,16 @@ class _Stream:
     async def _chunk(self, body: bytes, *, more: bool) -> None:
         try:
             await self._send({"type": "http.response.body", "body": body, "more_body": more})
-        except Exception as error:  # servers raise what they like when the client has left
+        except Exception as error:  # servers raise various exceptions when the client has left
             raise _StreamOverError from error
 
 
 class _StreamOverError(Exception):
-    """Nothing more can be sent."""
+    """The stream has ended: nothing can be sent any more."""
 
 
 async def _ended(*tasks: asyncio.Task[None]) -> None:
-    """Wait for tasks; cancelled, cancel them and wait all the same."""
+    """Wait for tasks to end. If this is cancelled, cancel them, and still wait."""
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
@@ -141,7 +142,7 @@ async def _ended(*tasks: asyncio.Task[None]) -> None:
 
 
 def _payload(scope: Scope, body: bytes) -> Mapping[str, Any] | None:
-    """The envelope of a request; None if it has none, which FraiseQL's own route answers."""
+    """The envelope of a request; None without one: then FraiseQL's own route answers the request."""
     try:
         if scope["method"] == "POST":
             found = read_json(body) if _says_json(scope) else None
@@ -154,13 +155,13 @@ def _payload(scope: Scope, body: bytes) -> Mapping[str, Any] | None:
 
 
 def _says_json(scope: Scope) -> bool:
-    """Whether a request says that its body is JSON, which a page of another site cannot without being asked."""
+    """Whether a request's media type is JSON, which a page of another site cannot send without a CORS preflight."""
     kinds = [value.partition(b";")[0].strip().lower() for name, value in scope["headers"] if name == b"content-type"]
     return kinds == [b"application/json"]
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The body of a request; None if its client leaves before it is whole."""
+    """The whole body of a request; None if its client leaves before the end of the body."""
     parts = []
     while (message := await receive())["type"] == "http.request":
         parts.append(message.get("body", b""))
@@ -170,7 +171,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """The body once more, and then what comes after it."""
+    """A ``receive`` that gives the body that was read, and then the messages after it."""
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

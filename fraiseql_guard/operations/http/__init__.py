@@ -1,7 +1,7 @@
 """The operator's HTTP API and its console, served under the admin path of the app or on a port of its own.
 
-``authentication`` finds out who asks; ``dispatch`` answers one request of a known operator by the table in ``routes``;
-``sessions`` and ``pages`` are the console's.
+``authentication`` finds the operator of a request; ``dispatch`` answers one request of a known operator by the table in
+``routes``; ``sessions`` and ``pages`` belong to the console.
 """
 
 from fraiseql_guard.operations.http.builder import build_authentication

@@ -23,11 +23,11 @@ Identify = Callable[[RequestContext], Awaitable[Identity | None]]
 
 
 class AdminAuthentication:
-    """Answers every request under ``path``, however that is written; none of them reaches the app.
+    """Answers every request under the admin path ``path``, in any spelling; no such request reaches the app.
 
-    A right token is recognized before any other decision, so that no limit or block holds an operator back. Users whose
-    token carries ``scope`` are operators too: ``identify`` verifies them, and ``standing`` may object. ``pages`` are
-    ASGI apps that need no token, by their path below the admin path.
+    A valid admin token is recognized before any other decision, so that no limit or block holds an operator back. Users
+    whose token carries ``scope`` are operators too: ``identify`` verifies them, and ``standing`` may refuse them.
+    ``pages`` are ASGI apps that need no token, by their path below the admin path.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class AdminAuthentication:
         return AdminDispatch(self._deps, principal, ctx, self._fault, path=path, prefix=self._prefix, secure=secure)
 
     async def _principal(self, ctx: RequestContext, *, secure: bool) -> Principal | None:
-        """The operator that makes a request. An Authorization header decides alone; without one the cookie of a session
-        does."""
+        """The operator that makes a request; None for any other client. An Authorization header decides alone; without
+        one the session's cookie decides."""
         lines = ctx.lines(b"authorization")
         # A session of the console.
         if not lines:
             cookie = _cookie(ctx, cookie_name(secure=secure))
             principal = self._deps.sessions.verify(cookie, ctx.address) if cookie else None
             return None if principal is None else await self._if_in_standing(principal, ctx)
-        # One of the configured admin tokens. Two headers are none of them: which one counts is not clear.
+        # A configured admin token. Two headers count as no token: it is not clear which one is meant.
         scheme, _, token = lines[0].strip(" \t").partition(" ")
         if len(lines) == 1 and scheme.lower() == _BEARER:
             actor = self._tokens.actor(token.strip(" "))
@@ -95,8 +95,8 @@ class AdminAuthentication:
         )
 
     async def _if_in_standing(self, principal: Principal, ctx: RequestContext) -> Principal | None:
-        """The principal, if it may act now; sets ``ctx.operator_refusal`` if not. A user must still have the scope, and
-        be in good standing."""
+        """The principal if it may act now, else None with ``ctx.operator_refusal`` set. A user must still have the
+        scope, and be in good standing (Standing)."""
         identity = principal.identity
         if identity is None:
             return None if principal.actor.startswith(USER_ACTOR) else principal
@@ -107,13 +107,13 @@ class AdminAuthentication:
 
 
 def _cookie(ctx: RequestContext, ours: str) -> str | None:
-    """The value of the cookie of this name, if there is exactly one."""
+    """The value of the cookie of this name; None unless there is exactly one."""
     pairs = [part.strip().partition("=") for line in ctx.lines(b"cookie") for part in line.split(";")]
     found = [value for name, _, value in pairs if name == ours]
     return found[0] if len(found) == 1 else None
 
 
 async def _unauthorized(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - an ASGI app
-    """An empty 401. Not reached in practice: the check of admin access refuses such a request before."""
+    """Answer an empty 401. Not reached in practice: the check of admin access has refused such a request before."""
     await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})

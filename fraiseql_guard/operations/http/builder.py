@@ -34,8 +34,8 @@ def build_authentication(
     fault: Fault,
     clock: Clock = time.time,
 ) -> AdminAuthentication:
-    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified: an API
-    key, whose scopes a file or the app's database says, makes no operator.
+    """The API that the settings describe. SettingsError if only the admin scope opens it and no token can be verified:
+    an API key makes no operator, because its scopes come from a file or the app's database.
 
     ``clock`` is Unix time.
     """

@@ -20,7 +20,7 @@ _JSON: Final = b"application/json"
 _PROBLEM: Final = b"application/problem+json"
 
 Fault = Callable[[str, BaseException], None]
-"""Called with the part that broke and its error, when the guard itself is at fault."""
+"""Called with the name of the part that failed and its exception, when the guard itself is at fault."""
 
 
 def _by_path() -> Mapping[str, Mapping[str, Route]]:
@@ -34,7 +34,7 @@ _PATHS: Final = _by_path()
 
 
 class AdminDispatch:
-    """An ASGI app for one request. ``prefix`` is the admin path, ``path`` what stands behind it."""
+    """An ASGI app for one request. ``prefix`` is the admin path, ``path`` the part of the request's path behind it."""
 
     __slots__ = ("_ctx", "_deps", "_fault", "_path", "_prefix", "_principal", "_secure")
 
@@ -102,7 +102,7 @@ class AdminDispatch:
         return reply.status, ((b"content-type", _JSON), *reply.headers), body
 
     async def _fields(self, route: Route, in_path: Mapping[str, str], method: str, receive: Any) -> dict[str, Any]:
-        """The fields of the request that were given: of its path, its query string and its body."""
+        """The fields that the request carries in its path, its query string and its body."""
         ctx = self._ctx
         given = {**checked(in_path, route.in_path), **query_fields(ctx.query_string, route.query)}
         if method in ("POST", "PUT"):
@@ -114,7 +114,7 @@ _RETRY: Final[tuple[Header, ...]] = ((b"retry-after", b"1"),)
 
 
 def _find(path: str) -> tuple[str, Mapping[str, str]]:
-    """The template of a path, and the value of its parameter, if it has one. Problem if no route has this path."""
+    """The template of a path, and its parameter by name ({} without one). Problem if no route has this path."""
     if path in _PATHS and "{" not in path:
         return path, {}
     # A template's one parameter is its last segment.

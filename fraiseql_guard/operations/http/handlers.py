@@ -1,4 +1,4 @@
-"""Calls the operator's method that a route names: once, or once for each of two targets."""
+"""Calls the Operator's method that a route names: once, or once for each of two targets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WAIT_SECONDS: Final = 1.0
 
 
 async def call(request: AdminRequest) -> Any:
-    """The method's result, or a Reply with status 202 if the action goes on in the background."""
+    """The method's result; a Reply with status 202 if the action goes on in the background."""
     route = request.route
     method = getattr(request.deps.operator, route.calls)
     implied = _implied_arguments(request)
@@ -27,7 +27,7 @@ async def call(request: AdminRequest) -> Any:
 
 
 def _implied_arguments(request: AdminRequest) -> dict[str, Any]:
-    """Arguments that are no fields of the request: who acts, from where, and how long to wait."""
+    """The method's arguments that are no fields of the request: the actor, its address, and how long to wait."""
     implied: dict[str, Any] = {}
     if request.route.event is not None:
         implied["actor"] = request.principal.actor
@@ -39,7 +39,7 @@ def _implied_arguments(request: AdminRequest) -> dict[str, Any]:
 
 
 def _combined(done: Sequence[Done]) -> Done:
-    """The results for a user and for an address as one: sentences joined, counts added."""
+    """The results for a user and for an address as one: with both sentences, and counts added up."""
     first, *more = done
     for each in more:
         counts = [count for count in (first.would_have_met, each.would_have_met) if count is not None]

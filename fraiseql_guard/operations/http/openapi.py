@@ -144,8 +144,8 @@ def _problem() -> Mapping[str, Any]:
 
 
 def _schema(kind: Any, schemas: dict[str, Any]) -> Mapping[str, Any]:
-    """The JSON Schema of an annotation. A dataclass is added to ``schemas`` and referred to. TypeError for what has
-    none."""
+    """The JSON Schema of an annotation. A dataclass is added to ``schemas`` and referred to. TypeError for a type
+    without a schema."""
     if kind in _PRIMITIVES:
         return _PRIMITIVES[kind]
     if isinstance(kind, type):
@@ -176,7 +176,7 @@ def _generic_schema(kind: Any, schemas: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _moment(name: str) -> Mapping[str, Any]:
-    """The description of a number that is a moment, by its name; empty for any other."""
+    """The description of a field whose name says that it is a moment (``at``, ``..._at``); {} for any other field."""
     return {"description": _UNIX_TIME} if name == "at" or name.endswith("_at") else {}
 
 

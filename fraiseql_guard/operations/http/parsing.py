@@ -12,7 +12,7 @@ from fraiseql_guard.operations.http.problems import Problem
 from fraiseql_guard.operations.operator.fields import Field
 
 MAX_BODY_BYTES: Final = 262_144
-"""The longest field (a table of rules, 64 KiB) fits in, however JSON writes it."""
+"""Largest body. The longest field (a table of rules, 64 KiB) fits in, however JSON escapes it."""
 BODY_SECONDS: Final = 10.0
 _MAX_FIELDS: Final = 50
 _LOADER: Final = JsonLoader(1_000)
@@ -20,7 +20,7 @@ _LOADER: Final = JsonLoader(1_000)
 
 async def read_body(receive: Any, headers: Mapping[bytes, bytes]) -> bytes:
     """The whole body. Problem if it is larger than MAX_BODY_BYTES, takes longer than BODY_SECONDS, or does not end."""
-    # A body that says itself that it is too large is not read.
+    # A body whose Content-Length is too large is not read.
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and (len(announced) > 10 or int(announced) > MAX_BODY_BYTES):
         raise _too_large()
@@ -45,10 +45,10 @@ def _too_large() -> Problem:
 
 
 def json_fields(body: bytes, headers: Mapping[bytes, bytes], fields: Iterable[Field]) -> dict[str, Any]:
-    """The fields of a JSON body; an empty body has none. Problem for anything but a JSON object of these fields."""
+    """The fields of a JSON body; {} for an empty body. Problem for a body that is no JSON object of these fields."""
     if not body:
         return checked({}, fields)
-    # A form of another site cannot send this media type without asking first.
+    # A form on another site cannot send this media type without a CORS preflight.
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type != "application/json" or headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(415, "send the fields as application/json, not compressed")
@@ -62,7 +62,7 @@ def json_fields(body: bytes, headers: Mapping[bytes, bytes], fields: Iterable[Fi
 
 
 def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
-    """The fields of a query string. Problem for unknown and repeated names, and for what is not percent-encoded
+    """The fields of a query string. Problem for unknown and repeated names, and for text that is not percent-encoded
     UTF-8."""
     try:
         text = query.decode("ascii")
@@ -71,7 +71,7 @@ def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
         )
     except ValueError:  # a UnicodeDecodeError is one
         raise Problem(400, "the query string is not name=value pairs of percent-encoded UTF-8") from None
-    # Which of two values counts would not be clear.
+    # Repeated names are refused: it would not be clear which value counts.
     given = dict(pairs)
     if len(given) < len(pairs):
         twice = next(name for name in given if sum(each == name for each, _ in pairs) > 1)
@@ -80,7 +80,7 @@ def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
 
 
 def checked(given: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
-    """The given fields, each read in its form. Problem for an unknown, a missing or an unusable one."""
+    """The given fields, each read in its form. Problem for an unknown, a missing or an unusable field."""
     # An unknown field is a mistake that must not pass unnoticed.
     known = {field.name: field for field in fields}
     for name in given:

@@ -1,4 +1,4 @@
-"""The answers of the operator's API as bytes: JSON, and problems (RFC 9457), with headers that forbid caching and
+"""Writes the answers of the operator's API: JSON, and problems (RFC 9457), with headers that forbid caching and
 guessing of types."""
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ GUARDING: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""Headers of every answer. There are none of CORS: pages of other origins may not use the API."""
+"""Headers of every answer. CORS headers are missing: pages of other origins may not use the API."""
 OURS: Final[Header] = (MARK[0].encode(), MARK[1].encode())
-"""Marks every answer of the API, so that a client takes no other app's answer for one."""
+"""Marks every answer of the API, so that a client does not mistake another app's answer for one."""
 
 
 class Problem(Exception):  # noqa: N818 - becomes an answer, and is no error of the program
@@ -36,7 +36,7 @@ class Problem(Exception):  # noqa: N818 - becomes an answer, and is no error of 
 
 
 def problem_of(error: OperatorError) -> Problem:
-    """The answer that an OperatorError becomes."""
+    """The Problem that answers an OperatorError."""
     if isinstance(error, DangerousError):
         remedy = 'The same with "force": true does it.'
         problem = Problem(error.status, str(error), code=error.code, field=error.field, remedy=remedy)
@@ -47,7 +47,7 @@ def problem_of(error: OperatorError) -> Problem:
 
 
 def problem_json(problem: Problem, request_id: str) -> bytes:
-    """The body of a problem."""
+    """The body of a problem (RFC 9457): its members and the request's id as JSON."""
     title = HTTPStatus(problem.status).phrase
     known = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail}
     return orjson.dumps({**known, **problem.members, "requestId": request_id})

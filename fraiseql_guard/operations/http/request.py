@@ -1,4 +1,4 @@
-"""One request to the operator's API, read and checked, and what handlers need to answer it."""
+"""One request to the operator's API, read and checked, and the objects that handlers answer it with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fraiseql_guard.operations.operator.route import Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminDeps:
-    """What handlers use, made once for the API."""
+    """The objects that handlers use, made once for the API."""
 
     operator: Operator
     sessions: Sessions
@@ -31,7 +31,7 @@ class AdminRequest:
     route: Route
     given: Mapping[str, Any]
     secure: bool
-    """Whether a cookie must be Secure: always, but for plain HTTP from this very machine."""
+    """Whether a cookie must be Secure: always, except for plain HTTP from this machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The routes of the HTTP API: those of the operator (operations/operator/routes.py), and those that only HTTP has."""
+"""The routes of the HTTP API: the Operator's methods (operations/operator/routes.py), and routes that only HTTP has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def _keys(request: AdminRequest) -> Sequence[KeyUse]:
     if not status.store_answers:
         raise NotAppliedError("the store does not answer: which keys the workers have is not known")
     workers = status.workers
-    # Of each key, by slot and fingerprint: how many tokens each worker that has it has verified.
+    # By slot and fingerprint of a key: the number of tokens verified by each worker that has the key.
     held: dict[tuple[str, str], list[int]] = {}
     for worker in workers:
         for slot, fingerprint in worker.key_fingerprints.items():

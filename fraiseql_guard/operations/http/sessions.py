@@ -1,8 +1,8 @@
 """Sessions of the console: a signed cookie stands for the token, so that no token stays in a browser.
 
-The server stores nothing. Every worker verifies what any worker has signed, with a key derived from the admin tokens,
-so a change of the tokens ends all sessions. The cookie of a user with the admin scope carries what their token said,
-and every request checks that the user may still act. Logging out makes the browser forget the cookie.
+The server stores nothing. Every worker verifies the cookies of every other, with a key derived from the admin tokens,
+so a change of the tokens ends all sessions. The cookie of a user with the admin scope carries the claims of their
+token, and every request checks that the user may still act. Logging out makes the browser forget the cookie.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fraiseql_guard.operations.operator.interface import OperatorError
 COOKIE: Final = "fraiseql_guard_session"
 """The cookie's name over loopback http, where no cookie can be Secure."""
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
-"""Its name anywhere else: browsers take one of this prefix from this very host alone, over https (RFC 6265bis)."""
+"""The cookie's name anywhere else: browsers accept this prefix only from the host itself, over https (RFC 6265bis)."""
 CSRF_HEADER: Final = "X-CSRF-Token"
 SESSION_SECONDS: Final = 8 * 3_600.0
 _LONGEST_COOKIE: Final = 3_800
@@ -40,7 +40,7 @@ def cookie_name(*, secure: bool) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Who acts. ``csrf_token`` is empty where no cookie is in play."""
+    """The session of an operator. ``csrf_token`` is "" for a request without a cookie, ``expires_in_seconds`` None."""
 
     actor: str
     csrf_token: str = ""
@@ -49,20 +49,20 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """The operator that makes a request: it has shown a right token, or the cookie of a session."""
+    """The operator that makes a request, with a valid token or the cookie of a session (``by_cookie``)."""
 
     actor: str
     address: str
     session: Session
     by_cookie: bool = False
     until: float | None = None
-    """When the token expires (Unix time); None if it does not say."""
+    """When the token expires (Unix time); None for a token without an expiry."""
     identity: Identity | None = None
     """The user who is an operator by scope; None for one of the configured admin tokens."""
 
     def may_change(self, csrf_token: str) -> bool:
-        """Whether a request that changes something is wanted. A browser sends cookies along with any request, so one by
-        cookie must bring the session's CSRF token as well."""
+        """Whether a request may change something. A browser sends cookies along with any request, so a request with a
+        cookie must carry the session's CSRF token as well."""
         return not self.by_cookie or hmac.compare_digest(csrf_token.encode(), self.session.csrf_token.encode())
 
 
@@ -103,14 +103,14 @@ class Sessions:
         return (line + ("; Secure" if secure else "")).encode()
 
     def verify(self, cookie: str, address: str) -> Principal | None:
-        """The operator whose session a cookie is of; None if none of the workers signed it, or it has expired."""
+        """The operator in a session's cookie; None if no worker has signed the cookie, or it has expired."""
         body, _, signature = cookie.partition(".")
         if len(cookie) > _LONGEST_COOKIE or not cookie.isascii() or not self._tokens():
             return None
         # Nothing of an unsigned cookie is read.
         if not hmac.compare_digest(signature, self._sign("session", body)):
             return None
-        # Signed by us, but maybe by another version.
+        # Signed with the workers' key, but maybe by another version.
         try:
             actor, expires, _, *user = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
             identity = _read(*user) if user else None
@@ -132,7 +132,7 @@ class Sessions:
 
 
 def _written(identity: Identity) -> dict[str, Any]:
-    """A user as the cookie carries them: all that a later request needs to check their standing."""
+    """A user in the form of the cookie: all that a later request needs to check their standing."""
     return {
         "user_id": identity.user_id,
         "subject": identity.subject.name,

@@ -1,9 +1,8 @@
 """Checks whether a user with the admin scope may still act as an operator.
 
-A scope says what its bearer was when the token was issued. Every request checks what has become of them since: whether
-the app still knows the user, and whether another operator has blocked them. The configured admin tokens are no users,
-and are not checked.
-"""
+The admin scope is true for the moment when the token was issued. Every request checks whether the app still knows the
+user, and whether another operator has blocked them. The configured admin tokens belong to no users, and are not
+checked."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from fraiseql_guard.stores.protocol import AdmitRequest, Store
 
 _RETRY_SECONDS: Final = 1.0
 _AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR}
-"""Automatic sanctions: what a user's ordinary requests brought about does not stop them as an operator."""
+"""The policies of automatic sanctions: a sanction for a user's ordinary requests does not stop them as an operator."""
 
 
 class Standing:

@@ -19,11 +19,12 @@ class AdminTokens:
 
     @property
     def text(self) -> str:
-        """The present text of all tokens, as configured; "" without any."""
+        """The configured text of all tokens, as it is now; "" without any."""
         return self._secret.reveal() if self._secret is not None else ""
 
     def actor(self, token: str) -> str | None:
-        """The name of the actor whose token this is; None if it is none. Takes the same time whichever matches."""
+        """The name of the actor with this token; None if no actor has it. Takes the same time whichever token
+        matches."""
         # The text comes from a file that may change.
         if (text := self.text) != self._text:
             pairs = parsing.admin_tokens(text).items()
@@ -37,5 +38,6 @@ class AdminTokens:
 
 
 def _digest(token: str) -> bytes:
-    """A digest has one length whatever the token's, so that the time of a comparison does not tell it."""
+    """The SHA-256 of a token: it has one length, so that the time of a comparison does not reveal the token's
+    length."""
     return sha256(token.encode(errors="surrogatepass")).digest()

@@ -1,1 +1,1 @@
-"""The store on Redis: one script for an admission, its codec, the sub-stores, and what repairs foreign entries."""
+"""The store on Redis: the script of an admission and its codec, the sub-stores, and the repair of foreign entries."""

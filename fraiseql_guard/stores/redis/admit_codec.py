@@ -1,5 +1,5 @@
-"""An admit request as admit.lua reads it, and its answer: names of keys, arguments, replies. What a key holds stands in
-the script."""
+"""Packs an admit request into the keys and arguments of admit.lua, and reads its answer. The script says what each key
+holds."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ Part = str | int | float
 MILLIONTHS: Final = 1_000_000
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
 _NO_SANCTIONS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} "
-_ACTOR: Final = "\x1f"  # ASCII's own separator of units
+_ACTOR: Final = "\x1f"  # ASCII's unit separator
 _WINDOW: Final = _ACTOR
 _LIMIT: Final = re.compile(
     r"([1-9]\d{0,8}) ([1-9]\d{0,8}) (\d{1,9})(?: ((?:\x1f[1-9]\d{0,8}/[1-9]\d{0,8}){1,7})(?= |$))?(?: (.*))?", re.DOTALL
 )
-_FIRST_BUCKET: Final = 6  # where admit_arguments names it
-_PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
+_FIRST_BUCKET: Final = 6  # the place of the first bucket's name in admit_arguments
+_PLAIN: Final = 3  # length of an answer that says only that one bucket had room
 _ANY_SUBJECT: Final = Subject("address", "any")
 
 
 def first_key(request: AdmitRequest, arguments: Sequence[Part], namespace: Namespace) -> str:
-    """A key that the script really reads for the request: while a cluster moves a slot, only keys that exist tell which
-    node has them."""
+    """The key that routes a request to its node. The script reads it: while a cluster moves a slot, only a key that may
+    exist shows which node has the subject's keys."""
     if request.charges and request.limit_subject is None:
         return f"{namespace.of(request.subject)}b:{arguments[_FIRST_BUCKET]}"
     return f"{namespace.of(request.subject)}{arguments[0]}s{arguments[1]}"
 
 
 def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptCall:
-    """The call of admit.lua, whose digest is given, for a request.
+    """The call of admit.lua for a request. ``sha`` is the script's digest.
 
-    Most requests differ from the last one in nothing but their subject, so that all else is packed already.
+    Most requests differ from an earlier one only in their subject, so that everything but the key is packed already.
     """
 
     def command() -> Command:
@@ -60,11 +60,11 @@ def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptC
         return evaluation(sha, request, namespace, arguments)
 
     subject, charges = request.subject, request.charges
-    # What is rare is packed anew: arguments that differ from subject to subject.
+    # Rare requests have arguments that differ from subject to subject: they are packed anew.
     if not charges or subject.member or request.refused_before or request.offences != 1 or request.limit_subject:
         whole = command()
         return ScriptCall(sha, pack(whole), str(whole[3]), command, namespace.name)
-    # All but the key was packed for an earlier request of this kind.
+    # Everything but the key was packed for an earlier request of this kind.
     before, bucket, after = _packed(
         sha,
         namespace,
@@ -93,7 +93,7 @@ def _packed(
     enforced: bool,
     patience_seconds: float,
 ) -> tuple[bytes, str, bytes]:
-    """What comes before the key of such a request on the wire, the bucket in that key, and what comes after it."""
+    """The bytes before the key of such a request on the wire, the bucket in that key, and the bytes behind the key."""
     request = AdmitRequest(
         _ANY_SUBJECT, charges, abuse, offence, exempt=exempt, enforced=enforced, patience_seconds=patience_seconds
     )
@@ -114,7 +114,7 @@ def evaluation(sha: str, request: AdmitRequest, namespace: Namespace, arguments:
 
 
 def admit_arguments(request: AdmitRequest, *, binding: bool = True, refused: bool = False) -> list[Part]:
-    """ARGV of admit.lua. Without ``binding`` no sanction binds; ``refused``: another node has refused it already."""
+    """ARGV of admit.lua. Without ``binding`` no sanction binds; ``refused``: another node has refused the request."""
     subject, payer = request.subject, request.pays
     member = subject.member
     exempt = f" {' '.join(request.exempt)} " if request.exempt else ""
@@ -130,7 +130,7 @@ def admit_arguments(request: AdmitRequest, *, binding: bool = True, refused: boo
     for charge in request.charges:
         limit = charge.limit
         name = bucket_name(member if charge.own else payer.member, charge.key)
-        # One group of five for each charge, as the script counts on.
+        # Five arguments for each charge, as the script expects.
         arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
     arguments += _escalation_arguments(request.abuse, 1)
     arguments += _escalation_arguments(request.offence, request.offences)
@@ -163,11 +163,11 @@ def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequenc
 
 
 UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What comes of reading an answer that is none of admit.lua's, or an error."""
+"""The exceptions of reading an answer that admit.lua does not give."""
 
 
 def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
-    """The answer of admit.lua to a request; one of UNREADABLE if it is none."""
+    """The result in admit.lua's answer to a request; raises one of UNREADABLE for any other answer."""
     # Admitted, with one bucket and nothing else to say.
     if reply[0] == 1 and len(reply) == _PLAIN and len(request.charges) == 1:
         return AdmitResult(True, (Bucket(request.charges[0], reply[1] / MILLIONTHS),))
@@ -178,7 +178,7 @@ def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
         return AdmitResult(admitted=False, sanction=sanction)
     admitted, charges, first = reply[0] in (1, 3), request.charges, 1
     override_seconds = None
-    if reply[0] in (2, 3):  # decided by an override of the subject's limits, which the answer tells
+    if reply[0] in (2, 3):  # decided by an override of the limits, which the answer describes
         burst, override_seconds, first = reply[1], reply[2] / 1000, 4 + 2 * reply[3]
         windows = [Limit(*pair) for pair in zip(reply[4:first:2], reply[5:first:2], strict=True)]
         charges = effective_charges(charges, _rate_of(windows), burst)
@@ -194,12 +194,13 @@ def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
 
 
 def read_adjusted(adjustment: Adjustment, reply: Sequence[Any]) -> tuple[Bucket, ...]:
-    """The answer of adjust.lua; one of UNREADABLE if it is none."""
+    """The buckets in adjust.lua's answer, in the order of the charges; raises one of UNREADABLE for any other
+    answer."""
     return tuple([Bucket(charge, left / MILLIONTHS) for charge, left in zip(adjustment.charges, reply, strict=True)])
 
 
 def _read_imposed(request: AdmitRequest, admitted: bool, parts: Sequence[Any]) -> Imposed:
-    """The sanction that the request has brought: for its own offence, or for asking too often."""
+    """The sanction that the request has brought into force: for its own offence, or for abuse of its rate."""
     length, seen, of_group, reason = parts
     escalation = request.offence if admitted else request.abuse
     if escalation is None:
@@ -209,19 +210,19 @@ def _read_imposed(request: AdmitRequest, admitted: bool, parts: Sequence[Any]) -
 
 
 def written_reason(sanction: Sanction) -> str:
-    """A sanction's reason as it is kept: with its actor behind a separator that no reason has."""
+    """A sanction's reason as Redis keeps it: with the actor behind a separator that no reason has."""
     reason = sanction.reason.replace(_ACTOR, " ")
     return f"{reason}{_ACTOR}{sanction.actor}" if sanction.actor else reason
 
 
 def read_reason(kept: bytes) -> tuple[str, str]:
-    """Reason and actor."""
+    """The reason and the actor in a text of :func:`written_reason`; the actor is "" for a policy's own sanction."""
     reason, _, actor = kept.decode(errors="replace").partition(_ACTOR)
     return reason, actor
 
 
 def written_limit(rate: Rate, burst: int, actor: str) -> str:
-    """An override of a subject's limits as it is kept. That of one window is what older versions write and read; of
+    """An override of a subject's limits as Redis keeps it. Older versions write and read overrides of one window; of
     several windows they read the shortest."""
     shortest, *others = rate.limits
     further = "".join([f"{_WINDOW}{limit.tokens}/{limit.window_seconds}" for limit in others])
@@ -230,7 +231,7 @@ def written_limit(rate: Rate, burst: int, actor: str) -> str:
 
 
 def read_limit(kept: bytes) -> tuple[Rate, int, str]:
-    """Rate, burst and actor of an override. ValueError if it is none that a version of ours writes."""
+    """The rate, the burst and the actor of an override. ValueError for a value that no version of the guard writes."""
     match = _LIMIT.fullmatch(kept.decode(errors="replace"))
     if match is None:
         raise ValueError("is no limit")
@@ -243,7 +244,7 @@ def read_limit(kept: bytes) -> tuple[Rate, int, str]:
 
 
 def _rate_of(windows: Sequence[Limit]) -> Rate:
-    """The rate of these windows, which are in order: those of an answer, or of a key, of which the script makes one."""
+    """The rate with these windows; ValueError unless they are the windows of a rate, in its order."""
     rate = Rate(tuple(windows))
     if rate.limits != tuple(windows):
         raise ValueError("is no limit")
@@ -251,7 +252,7 @@ def _rate_of(windows: Sequence[Limit]) -> Rate:
 
 
 def bucket_name(member: str, bucket: str) -> str:
-    """A bucket's name within the hash tag: the member's own, unless its group shares it."""
+    """A bucket's name behind the hash tag: with the member, unless its group shares the bucket."""
     return f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
 
 

@@ -1,4 +1,4 @@
-"""Looks at a Redis when a guard starts: does it evict, is it too old, does it take no writes, does it not answer?"""
+"""Checks a Redis when a guard starts: whether it answers, takes writes, is new enough, and does not evict keys."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.MUL
 
 
 async def check_redis(client: RedisClient, probe: str) -> list[str]:
-    """Sentences about the servers of a deployment, the same one once; empty if all is well. Never raises StoreError.
+    """Warnings about the servers of a deployment, each once; [] if all is well. Never raises StoreError.
 
-    ``probe`` is a key to write to, of a second's life.
+    ``probe`` is a key to write to, which expires after a second.
     """
     # A write first: without it nothing else matters.
     try:
@@ -32,12 +32,12 @@ async def check_redis(client: RedisClient, probe: str) -> list[str]:
     except StoreError as error:
         return [f"Redis tells nothing about its settings: {error}"]
     sentences = (sentence for answer in answers for sentence in read_info(answer.decode(errors="replace")))
-    # Replicas of one configuration say the same: each sentence once.
+    # Servers of one configuration give the same warnings: each once.
     return list(dict.fromkeys(sentences))
 
 
 def read_info(text: str) -> list[str]:
-    """Sentences about one server's answer to INFO."""
+    """Warnings from one server's answer to INFO: it is too old, or evicts keys."""
     facts = dict(_LINE.findall(text))
     sentences = []
     version, policy = facts.get("redis_version", ""), facts.get("maxmemory_policy", "noeviction")
@@ -54,7 +54,7 @@ def read_info(text: str) -> list[str]:
 
 
 def _remedy(detail: str) -> str:
-    """What to change where an error tells how the URL is wrong; empty where it does not."""
+    """What to change in the URL, in parentheses, where an error shows what is wrong with it; else ""."""
     remedy = next((words for part, words in _REMEDIES.items() if part in detail), "")
     return f" ({name_of('redis_url')} {remedy})" if remedy else ""
 

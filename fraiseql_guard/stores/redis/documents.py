@@ -28,7 +28,7 @@ _ATTEMPTS: Final = 3
 _LONGEST_ENTRY: Final = 8_192
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _PAGE: Final = 500
-"""Entries of one exchange, about: half a millisecond of the server's time, one of ours."""
+"""About the entries of one exchange: half a millisecond of the server's time, one of this process's."""
 
 
 class RedisDocuments:
@@ -43,7 +43,7 @@ class RedisDocuments:
         """DocumentStore.index."""
         try:
             for _ in range(_ATTEMPTS):
-                # The pages belong together if the index is the same before and after, and all of it was read.
+                # The pages belong together if version and count are equal before and after, and all entries were read.
                 version, count = await self._look()
                 if version == known_version:
                     return None
@@ -105,7 +105,7 @@ class RedisDocuments:
 
 def _entry(key: bytes, entry: bytes) -> Listed:
     """An entry of the index; ValueError or TypeError if other software wrote it."""
-    # Bounded first: what other software wrote may be long.
+    # Bounded first: an entry of other software may be long.
     mark, id_ = key[:1], key[1:].decode()
     if max(len(entry), len(key)) > _LONGEST_ENTRY or mark != b":":
         raise ValueError("it is named or written otherwise")

@@ -37,7 +37,7 @@ class RedisFleet:
     async def remember(self, records: Sequence[bytes]) -> None:
         """FleetStore.remember."""
         if records:
-            # More than the ring holds would be written only to be cut off.
+            # Records beyond the ring's size would be written only to be cut off.
             await self._keys.run("ring", self._recent, (RECENT_SIZE, RECENT_SECONDS, *records[-RECENT_SIZE:]))
 
     async def recent(self, count: int) -> Sequence[bytes]:

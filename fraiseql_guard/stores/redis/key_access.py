@@ -1,4 +1,5 @@
-"""How the sub-stores reach their keys: scripts and commands, sent to where a key is, with what repairs the key."""
+"""How the sub-stores reach their keys: sends scripts and commands to the node of a key, and has foreign keys
+repaired."""
 
 from __future__ import annotations
 
@@ -14,14 +15,14 @@ from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 Argument = str | int | float | bytes
 Send = Callable[[str, Question], Awaitable[Any]]
-"""Asks the server that holds a key."""
+"""Sends a command or a call to the server that holds a key; returns the answer."""
 
 
 class RedisKeys:
-    """Our keys on one Redis, under the names of ``names``.
+    """The guard's keys on one Redis, under the names of ``names``.
 
-    A key that other software has written to is taken back, and then asked once more (repair.py). Every method may
-    raise StoreError. ``unreadable`` is what was left out because none of ours wrote it.
+    A key that other software has written to is repaired, and then asked once more (repair.py). Every method may raise
+    StoreError. ``unreadable`` counts the entries that were ignored because the guard did not write them.
     """
 
     def __init__(self, send: Send, scripts: Mapping[str, Script], names: Namespace) -> None:
@@ -36,14 +37,14 @@ class RedisKeys:
         try:
             return await self.send(key, command)
         except StoreError as error:
-            # Nothing was repaired: the failure has another cause.
+            # No key was repaired: the failure has another cause.
             if not foreign(error) or not await self.repair.shared(key):
                 raise
-        # Once: a failure that repairing does not end has another cause.
+        # Once more only: a failure after the repair has another cause.
         return await self.send(key, command)
 
     async def run(self, script: str, key: str, arguments: Iterable[Argument]) -> Any:
-        """The answer of a script, which reaches no other keys than those of the same hash tag."""
+        """The answer of a script that reaches ``key`` and keys with its hash tag."""
         return await self.ask(key, self._command(script, key, arguments))
 
     async def run_on_sanctions(self, subject: Subject, script: str, arguments: Iterable[Argument]) -> Any:
@@ -70,7 +71,7 @@ class RedisKeys:
         return await self.send(key, command)
 
     def run_unrepaired(self, script: str, key: str, arguments: Iterable[Argument]) -> Awaitable[Any]:
-        """The answer of a script, whatever the key holds."""
+        """The answer of a script; a key that other software has written to is not repaired."""
         return self.send(key, self._command(script, key, arguments))
 
     def _command(self, script: str, key: str, arguments: Iterable[Argument]) -> Command:

@@ -1,4 +1,4 @@
-"""THE table of our keys in Redis: how they are named, of which type they are, what they hold."""
+"""The one table of the guard's keys in Redis: their names, their types, and the family that each belongs to."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSED: Final = "refused"
 LIFTING: Final = "lift"
 PROBE: Final = "probe"
 RECENT: Final = ":recent"
-"""What follows CONTROL in the key of the sanctions of the last minute."""
+"""Ends the key of the recent sanctions (of the last minute), behind CONTROL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,11 @@ _TAG: Final = re.compile(r"^([^{}]*):\{([^{}]*)\}(.*)$", re.DOTALL)
 
 
 def row_of(key: str) -> KeyRow | None:
-    """The family of a key; None if it is none of ours."""
+    """The row of a key's family; None for a key that the guard does not write."""
     named = _TAG.match(key)
     if named is None:
         return None
-    # What stands in the braces is the hash tag.
+    # The hash tag stands in braces.
     tag, tail = named[2], named[3]
     known = {row.common for row in FAMILIES if row.common}
     common = tag if tag in known else ""
@@ -79,7 +79,7 @@ def row_of(key: str) -> KeyRow | None:
 
 
 def shared_keys(names: Namespace) -> Mapping[str, KeyRow]:
-    """The keys of the whole fleet whose names are known beforehand, by name: all but those of lifting."""
+    """The families of the fleet's keys, by key: all keys with fixed names, which the lift jobs' do not have."""
     return {
         names.common(row.common) + row.tail: row
         for row in FAMILIES

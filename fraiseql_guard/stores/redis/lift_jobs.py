@@ -1,4 +1,4 @@
-"""Jobs that lift all sanctions of an origin, on Redis: one hash each, one script (lua/lift_job.lua)."""
+"""Jobs that lift all sanctions of an origin, on Redis: a hash for each origin, one script (lua/lift_job.lua)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RedisLiftJobs:
 
 
 def _job(now: int, fields: Sequence[bytes]) -> LiftJob | None:
-    """The job of a hash; None if there is none, or other software wrote it."""
+    """The job in the fields of a hash; None if there is none, or other software wrote it."""
     found: dict[str, str] = {
         name.decode(errors="replace"): value.decode(errors="replace")
         for name, value in zip(fields[::2], fields[1::2], strict=True)

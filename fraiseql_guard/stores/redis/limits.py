@@ -1,5 +1,5 @@
-"""Limits of single subjects on Redis: lua/limit.lua on the subject's own keys, and an index for listing alone, which is
-written after a limit came into force."""
+"""Limits of single subjects on Redis: lua/limit.lua on the subject's own keys, and an index that only serves lists and
+is written after a limit came into force."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ class RedisLimits:
         return bool(await self._write(subject, 0, ""))
 
     async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
-        """LimitStore.page: the limits of the index that the subjects' own keys confirm."""
+        """LimitStore.page: the notes of the index that the subjects' own keys confirm."""
         found: list[HeldLimit] = []
         position, total = Cursor.read(cursor), 0
-        # Notes that nothing confirms are skipped, so that a page may need more than one page of the index.
+        # Notes that are not confirmed are skipped, so that a page may need more than one page of the index.
         while len(found) < limit:
             notes = await self._index.page(position, min(BATCH, limit - len(found)))
             total, position = notes.total, Cursor.read(notes.cursor)
             found += await self._confirmed(notes.notes)
             if not notes.cursor:
                 break
-        # The total is that of the index, some notes of which nothing may confirm.
+        # The total is the index's number of notes, some of which may not be confirmed.
         return Page(tuple(found), str(position), total)
 
     async def count(self) -> int:
@@ -92,7 +92,7 @@ class RedisLimits:
         return [each for each in await asyncio.gather(*map(self.of, subjects)) if each is not None]
 
     async def _write(self, subject: Subject, milliseconds: int, value: str, *buckets: str) -> Any:
-        # The subject's own key first: it is what binds.
+        # The subject's own key first: that one binds, and the index only lists.
         existed = await self._keys.run("limit", self._keys.names.override_of(subject), (milliseconds, value, *buckets))
         note = json.dumps([subject.kind, subject.name, subject.group])
         with suppress(StoreError):  # the limit itself is in force or ended: the index only lists, and forgets by itself

@@ -1,4 +1,4 @@
-"""The names of our keys on Redis. All begin with one namespace, so that apps can share a server."""
+"""The names of the guard's keys on Redis. All begin with one namespace, so that apps can share a server."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ NAMESPACE: Final = "fg"
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """What all keys of a deployment begin with, before a colon: ``fg:*`` matches them all, and no other keys."""
+    """The beginning of all keys of a deployment, before a colon: ``fg:*`` matches all of them, and no other keys."""
 
     name: str = NAMESPACE
 
     def common(self, name: str) -> str:
-        """A key that belongs to no subject. Its name is its hash tag: all keys that begin like it are on one node."""
+        """A key that belongs to no subject. Its name is its hash tag: all keys with this beginning are on one node."""
         return f"{self.name}:{{{name}}}"
 
     def of(self, subject: Subject) -> str:
-        """What all keys of a subject begin with."""
+        """The beginning of all keys of a subject."""
         return f"{self.name}:{{{subject.tag}}}:"
 
     def sanctions_of(self, subject: Subject) -> str:
-        """Where a subject's sanctions are."""
+        """The key of a subject's sanctions."""
         return f"{self.of(subject)}s{subject.member}"
 
     def override_of(self, subject: Subject) -> str:
-        """Where the override of a subject's limits is."""
+        """The key of the override of a subject's limits."""
         return f"{self.of(subject)}l{subject.member}"

@@ -29,7 +29,7 @@ class RedisOverrides:
         self._key = keys.names.common(CONTROL)
 
     async def read(self, known_version: int) -> Overrides | None:
-        """OverrideStore.read. Where the key is no hash any more, what was known stays in force."""
+        """OverrideStore.read. If the key is no hash any more, the known overrides stay in force."""
         reply = await self._ask("read", known_version)
         return None if reply is None else self._changed(known_version, reply)
 
@@ -44,7 +44,7 @@ class RedisOverrides:
         return Look(self._changed(known_version, [version, *entries]), sanctioned, int(at))
 
     async def _ask(self, *arguments: str | int) -> Sequence[Any] | None:
-        """What the script answers; None where the key is no hash any more."""
+        """The script's answer; None if the key is no hash any more."""
         try:
             reply: Sequence[Any] = await self._keys.run_unrepaired(_SCRIPT, self._key, arguments)
         except StoreError as error:
@@ -65,7 +65,7 @@ class RedisOverrides:
         """OverrideStore.put."""
         length = math.ceil(min(override.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
         facts = [override.reason, override.actor, override.value, override.id]
-        # Older versions of ours read a list of two alone.
+        # Older versions of the guard read only lists of two.
         value = json.dumps(facts if override.value or override.id else facts[:2])
         await self._keys.run(_SCRIPT, self._key, ("put", f"{override.kind.value}:{override.key}", length, value))
 
@@ -74,7 +74,7 @@ class RedisOverrides:
         return bool((await self._keys.run(_SCRIPT, self._key, ("delete", f"{kind.value}:{key}")))[0])
 
     def _recent(self, mark: bytes) -> RecentSanction | None:
-        """None for a policy that a newer version of ours may know, and for what none of ours has written."""
+        """The recent sanction of a mark; None for a policy of a newer version, and for a mark of other software."""
         try:
             return read_recent(mark)
         except ValueError:
@@ -82,7 +82,7 @@ class RedisOverrides:
             return None
 
     def _override(self, name: bytes, left: int, value: bytes) -> Override | None:
-        """None for a kind that a newer version of ours may have written, and for what none of ours has."""
+        """The override of an entry; None for a kind of a newer version, and for an entry of other software."""
         try:
             if left < 0:
                 raise ValueError("holds no moment of its end")

@@ -14,13 +14,14 @@ N = TypeVar("N")
 
 _SCRIPT: Final = "page"
 _SCANNED: Final = 256
-"""Notes of one step of a scan, about: a tenth of a millisecond of the server's time, one or two of ours."""
+"""About the notes in one step of a scan: a tenth of a millisecond of the server's time, one or two of this
+process's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notes(Generic[N]):
-    """Some notes of an index, where the next ones begin ('' behind the last), how many there are, and the server's time
-    in microseconds."""
+    """Some notes of an index. ``cursor`` is where the next page begins ("" on the last one), ``total`` the number of
+    all notes in force, and ``now`` the server's time in microseconds."""
 
     notes: Sequence[N]
     cursor: str
@@ -29,8 +30,8 @@ class Notes(Generic[N]):
 
 
 class RedisIndex(Generic[N]):
-    """One index. ``read`` makes a note of its bytes, or raises ValueError if other software wrote them: such a note is
-    left out."""
+    """One index, whose entries are notes. ``read`` decodes a note, or raises ValueError if other software wrote it:
+    such a note is left out."""
 
     def __init__(self, keys: RedisKeys, key: str, family: KeyFamily, *, read: Callable[[bytes], N]) -> None:
         self._keys = keys
@@ -40,12 +41,12 @@ class RedisIndex(Generic[N]):
 
     async def count(self) -> int:
         """How many notes are in force."""
-        # A page of no entries: the script counts all the same.
+        # A page of 0 notes: the script counts all of them nevertheless.
         reply = await self._keys.run(_SCRIPT, self._key, (0, "", 0))
         return int(reply[0])
 
     async def page(self, cursor: Cursor, limit: int) -> Notes[N]:
-        """At most ``limit`` notes, those that end last first. A page may be short without being the last."""
+        """At most ``limit`` notes, the last to end first. A page may be short without being the last."""
         reply = await self._keys.run(_SCRIPT, self._key, (limit, cursor.end, cursor.skip))
         total, now, notes, ends = int(reply[0]), int(reply[1]), reply[2::2], reply[3::2]
         # A page that is not full is the last one.
@@ -53,7 +54,8 @@ class RedisIndex(Generic[N]):
         return Notes(self._readable(notes), str(following), total, now)
 
     async def scan(self) -> AsyncIterator[Sequence[N]]:
-        """All notes in no order, some of them twice, in batches. A note that is there all the time is not missed."""
+        """All notes in batches and in no order, some of them twice. A note that is there during the whole scan is not
+        missed."""
         cursor = b"0"
         while True:
             cursor, found = await self._keys.ask(self._key, ("ZSCAN", self._key, cursor, "COUNT", _SCANNED))

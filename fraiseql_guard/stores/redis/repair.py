@@ -1,8 +1,8 @@
-"""Takes back keys of ours that other software has written to, so that nothing fails because of them twice.
+"""Repairs the guard's keys that other software has written to, so that no request fails because of them twice.
 
-A key of another type than ours is of no use, and a malformed entry in a subject's own keys would end each of its
-requests. Both are removed, counted and named. Entries that only lists would show are not touched.
-"""
+A key of another type is of no use, and a malformed entry in a subject's own keys would end each of its requests. Both
+are removed, counted and logged. Malformed entries that only lists would show stay, and are left out where they are
+read."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from fraiseql_guard.stores.redis.namespace import Namespace
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _PAUSE_SECONDS: Final = 0.05
-"""Pause after a look at a subject's keys that found nothing: an error of another cause must not cost one each time."""
-# What our scripts write (lua/admit.lua, lua/impose.lua, lua/limit.lua). Anything else is malformed.
+"""Pause after a look at a subject's keys that found nothing: errors of another cause must not cost a look each."""
+# The forms that our scripts write (lua/admit.lua, lua/impose.lua, lua/limit.lua). All others are malformed.
 _SANCTION: Final = re.compile(rb"\d{1,17} .*", re.DOTALL)
 _OFFENCE: Final = re.compile(rb"\d{1,17} \d{1,9} \d{1,15}")
 _BUCKET: Final = re.compile(rb"(\S{1,32}) \d{1,17}")
@@ -37,7 +37,7 @@ Ask = Callable[[str, Command], Awaitable[Any]]
 
 
 def foreign(error: StoreError) -> bool:
-    """Whether a failure may come from what a key holds: its type, or a value that a script could not read."""
+    """Whether a failure may come from a key of the wrong type, or from a value that a script could not read."""
     return error.reason == "script"
 
 
@@ -60,22 +60,22 @@ class Repair:
         self._next_at = -math.inf
 
     async def shared(self, key: str) -> bool:
-        """Remove a key of the fleet and those beside it where their type is not ours; True if there was any."""
+        """Remove those of a fleet's key and the keys beside it that have a wrong type; True if any was removed."""
         # Keys beside it share its hash tag: one of them may be what made the script fail.
         tag = key[: key.find("}") + 1]
         keys = {each: row for each, row in self._shared.items() if each.startswith(tag)}
         row = row_of(key)
-        # If this Redis user may not look, the failure that brought us here is the one that is raised.
+        # If this Redis user may not look, the caller raises the failure that brought it here.
         with suppress(StoreError):
             return await self._types({**keys, **({key: row} if row is not None else {})})
         return False
 
     async def subject(self, subject: Subject, buckets: Iterable[str] = ()) -> bool:
-        """Remove a subject's keys of another type, and what is malformed in the others; True if there was anything."""
+        """Remove a subject's keys of a wrong type, and malformed entries in its others; True if any was removed."""
         return await self.subjects({subject: buckets})
 
     async def subjects(self, subjects: Mapping[Subject, Iterable[str]]) -> bool:
-        """The same for several subjects, each with the names of buckets."""
+        """:meth:`subject` for several subjects, each with the names of its buckets."""
         if self._clock() < self._next_at:
             return False
         named = [key for subject, buckets in subjects.items() for key in self._keys_of(subject, buckets)]
@@ -86,7 +86,7 @@ class Repair:
             windows = [key for subject in subjects for key in await self._override_buckets(subject)]
             further = {key: row for key in windows if (row := row_of(key)) is not None}
             found, keys = await self._types(further) or found, {**keys, **further}
-            # A list, not a generator: every key is looked at, whatever the first ones held.
+            # A list, not a generator: any() must not end the look before the last key.
             contents = [await self._content(key, row) for key, row in keys.items()]
             if found or any(contents):
                 return True
@@ -98,7 +98,7 @@ class Repair:
         keys = [f"{base}l{member}", f"{base}b:{bucket_name(member, OVERRIDE)}"]
         # The override of its limits, and the buckets of the request that failed.
         keys += [f"{base}b:{bucket}" for bucket in buckets]
-        # The member's own, and those of its group, whose keys are in the same slot.
+        # The keys of the member, and of its group, which are in the same slot.
         for who in {member, ""}:
             # Offences and sanctions of monitor mode have keys of their own (m:).
             for mode in ("", "m:"):
@@ -114,7 +114,7 @@ class Repair:
         return [f"{base}b:{bucket_name(subject.member, charge.key)}" for charge in charges]
 
     async def _types(self, keys: Mapping[str, KeyRow]) -> bool:
-        # A key of another type cannot be read at all, so it goes as a whole.
+        # A key of a wrong type cannot be read, so it is removed as a whole.
         found = await asyncio.gather(*(self._ask(key, ("TYPE", key)) for key in keys))
         removed = False
         for (key, row), name in zip(keys.items(), found, strict=True):
@@ -130,7 +130,7 @@ class Repair:
             return await self._sanctions(key)
         if row.family is KeyFamily.OFFENCES:
             entries = await self._ask(key, ("LRANGE", key, 0, 999))
-            # The script sums all entries: one that is malformed ends it.
+            # The script sums all entries: a malformed one makes it fail.
             usable = all(map(_OFFENCE.fullmatch, entries))
             return await self._remove([] if usable else [("DEL", key)], row.family, key)
         check = _STRINGS.get(row.family)
@@ -141,7 +141,7 @@ class Repair:
         return await self._remove([("DEL", key)] if wrong else [], row.family, key)
 
     async def _sanctions(self, key: str) -> bool:
-        """Remove malformed sanctions. A policy of an unknown name is one of a newer version of ours, and stays."""
+        """Remove malformed sanctions. An unknown policy belongs to a newer version of the guard, and stays."""
         fields = await self._ask(key, ("HGETALL", key))
         wrong = [
             ("HDEL", key, name)

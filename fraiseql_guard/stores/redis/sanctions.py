@@ -1,5 +1,5 @@
 """Sanctions on Redis: the subjects' own keys, which bind, and an index, which lists them (lua/impose.lua, lua/lift.lua,
-lua/index.lua). Those of the last minute are told to live connections (lua/recent.lua)."""
+lua/index.lua). Live connections learn of the sanctions of the last minute (lua/recent.lua)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LONGEST_MOMENT: Final = 17
 class RedisSanctions:
     """SanctionStore on Redis. Every method but ``known`` may raise StoreError.
 
-    The index is written after a sanction came into force or was lifted: it only lists, and forgets by itself.
+    The index is written after a sanction came into force or was lifted: it only lists, and its entries expire.
     """
 
     def __init__(self, keys: RedisKeys) -> None:
@@ -42,7 +42,7 @@ class RedisSanctions:
         self._index = RedisIndex[Sanctioned](keys, self._key, KeyFamily.SANCTION_INDEX, read=read_note)
 
     def known(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:  # noqa: ARG002
-        """SanctionStore.known: nothing without asking."""
+        """SanctionStore.known: None, because only a call to Redis could tell."""
         return None
 
     async def impose(self, sanction: Sanction) -> None:
@@ -76,7 +76,8 @@ class RedisSanctions:
         await self.lift(subject, policy)
 
     async def note_imposed(self, sanction: Sanction) -> None:
-        """Note a sanction that a request has brought: for lists, and for live connections. Never raises StoreError."""
+        """Note a sanction that an admission has imposed, for lists and for live connections. Never raises
+        StoreError."""
         await asyncio.gather(self._list(sanction), self._tell(sanction), return_exceptions=True)
 
     async def _tell(self, sanction: Sanction) -> None:
@@ -104,10 +105,10 @@ class RedisSanctions:
         return self._index.scan()
 
     async def page(self, limit: int, cursor: str = "") -> Page[Sanction]:
-        """SanctionStore.page: the sanctions of the index that the subjects' own keys confirm."""
+        """SanctionStore.page: the notes of the index that the subjects' own keys confirm."""
         found: list[Sanction] = []
         position, total = Cursor.read(cursor), 0
-        # Notes that nothing confirms are skipped, so that a page may need more than one page of the index.
+        # Notes that are not confirmed are skipped, so that a page may need more than one page of the index.
         while len(found) < limit:
             notes = await self._index.page(position, min(BATCH, limit - len(found)))
             total = notes.total
@@ -152,7 +153,7 @@ class RedisSanctions:
         return [each for each in found if each is not None]
 
     async def _held(self, key: str, command: Any) -> Any:
-        """The answer about a subject's key; None if the key is of another type than ours."""
+        """The answer to a command about a subject's key; None if the key has a wrong type."""
         try:
             return await self._keys.ask(key, command)
         except StoreError as error:
@@ -162,7 +163,7 @@ class RedisSanctions:
             return None
 
     def _sanction(self, subject: Subject, policy: PolicyName, value: bytes | None, now: int) -> Sanction | None:
-        """The sanction of a value, if it is in force."""
+        """The sanction that a key's value stands for; None if it is not in force, or other software wrote it."""
         expires, _, reason = (value or b"0 ").partition(b" ")
         # Moments are microseconds since 1970, of at most 17 digits.
         if not expires.isdigit() or len(expires) > _LONGEST_MOMENT:
@@ -173,12 +174,12 @@ class RedisSanctions:
 
 
 def written_note(subject: Subject, policy: PolicyName) -> str:
-    """A note of the index."""
+    """The note for a sanction in the index: JSON of its kind, name, group and policy."""
     return json.dumps([subject.kind, subject.name, subject.group, policy.value])
 
 
 def read_note(note: bytes) -> Sanctioned:
-    """Subject and policy of a note; ValueError if other software wrote it."""
+    """The subject and the policy of a note; ValueError if other software wrote it."""
     *parts, policy = texts(read_json(note), 4)
     if policy not in _POLICIES:
         raise ValueError("names no policy that is known here")
@@ -186,7 +187,7 @@ def read_note(note: bytes) -> Sanctioned:
 
 
 def subject_of(parts: Sequence[str]) -> Subject:
-    """The subject of a note's kind, name and group; ValueError if it is none."""
+    """The subject with a note's kind, name and group; ValueError for an unknown kind."""
     kind, name, group = parts
     if kind not in _KINDS:
         raise ValueError("names no kind of subject")

@@ -14,10 +14,10 @@ _NAMES: Final = (
 
 
 def read_scripts() -> dict[str, Script]:
-    """All of them, by name: ``lua/NAME.lua`` of this package."""
+    """All scripts that a connection loads, by name: ``lua/NAME.lua`` of this package."""
     return {name: read_script(name) for name in _NAMES}
 
 
 def read_script(name: str) -> Script:
-    """One of them."""
+    """The script ``lua/NAME.lua``."""
     return Script.of((files("fraiseql_guard.stores.redis") / "lua" / f"{name}.lua").read_text(encoding="utf-8"))

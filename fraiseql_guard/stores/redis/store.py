@@ -1,8 +1,8 @@
 """The store on Redis 6.2 and up: one EVALSHA an admission, Redis's own clock, a TTL on every key.
 
-All keys of a subject begin with ``fg:{tag}:``, so that they share one hash slot; ``fg:{sanctions}`` is an index for
-listing alone, written after a sanction came into force. What each key holds is said in admit.lua. Instead of ``fg`` all
-keys may begin with another namespace; nothing is shared by two of them.
+All keys of a subject begin with ``fg:{tag}:``, so that they share one hash slot; ``fg:{sanctions}`` is an index that
+only serves lists, and is written after a sanction came into force. admit.lua says what each key holds. All keys may
+begin with another namespace than ``fg``; two namespaces share no keys.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _RESET_SECONDS: Final = 10.0
 class RedisStore:
     """Rate limits, offences and sanctions that all workers on one Redis share.
 
-    ``url`` names one server, a master behind Sentinels, or a cluster (core/redis_urls.py); ValueError if it is none.
-    ``timeout_seconds`` is the deadline of each exchange, connecting included; all keys begin with ``namespace``. One
-    connection an event loop (to each node of a cluster), opened when first needed. Every method but ``check`` may raise
-    StoreError.
+    ``url`` names one server, a master behind Sentinels, or a cluster (core/redis_urls.py); ValueError for any other.
+    ``timeout_seconds`` is the deadline of each exchange, connecting included; all keys begin with ``namespace``. Each
+    event loop has one connection (to each node of a cluster), opened when first needed. Every method but ``check`` may
+    raise StoreError.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float, namespace: str = NAMESPACE) -> None:
@@ -81,11 +81,11 @@ class RedisStore:
         return result
 
     async def _evaluate(self, request: AdmitRequest, call: ScriptCall) -> AdmitResult:
-        """What admit.lua answers to one call."""
+        """The result of one call of admit.lua."""
         try:
             reply = await self.keys.send(call.key, call)
         except StoreError as error:
-            # A script that fails may have met what other software wrote: then the keys are repaired, and it runs again.
+            # A script that fails may have met entries of other software: then the keys are repaired, and it runs again.
             if not foreign(error) or not await self.keys.repair.subjects(_buckets_of(request)):
                 raise
             reply = await self.keys.send(call.key, call)
@@ -107,14 +107,14 @@ class RedisStore:
         await self.keys.send(self._probe, ("SET", self._probe, 1, "PX", 1000))
 
     async def check(self) -> list[str]:
-        """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
+        """Warnings: Redis evicts keys, is too old, takes no writes, does not answer (Store.check)."""
         return await check_redis(self._client, self._probe)
 
     async def reset(self) -> None:
-        """Forget what callers have brought about (Store.reset)."""
+        """Forget buckets, offences and automatic sanctions (Store.reset)."""
         async for batch in self.sanctions.batches():
             await self.sanctions.lift_many([each for each in batch if each[1] is not PolicyName.OPERATOR])
-        # The script is loaded by no connection beforehand: nothing but tests calls it.
+        # No connection loads this script beforehand: only tests call it.
         command = ("EVAL", read_script("reset").text, 0, self.keys.names.name)
         await self._client.call_all(command, timeout_seconds=_RESET_SECONDS)
 
@@ -123,7 +123,7 @@ class RedisStore:
         await self._client.aclose()
 
     def _call_of(self, request: AdmitRequest) -> ScriptCall:
-        """The packed call of admit.lua, which a request that is made again keeps."""
+        """The packed call of admit.lua. The request keeps it, for when it is made again."""
         call: ScriptCall | None = request.call
         script, names = self.keys.scripts["admit"], self.keys.names
         # A request that another store has packed is packed anew.
@@ -133,7 +133,7 @@ class RedisStore:
 
 
 def _buckets_of(request: AdmitRequest) -> Mapping[Subject, Iterable[str]]:
-    """The names of the buckets that a request asks for, by whose they are."""
+    """The names of the buckets that a request asks for, by their subject."""
     found: dict[Subject, list[str]] = {request.subject: []}
     for charge in request.charges:
         owner = request.subject if charge.own else request.pays

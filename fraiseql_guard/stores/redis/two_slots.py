@@ -1,9 +1,9 @@
 """An admit request on a cluster whose subject and limit subject are on two nodes: one call to each.
 
-The limit subject's node is asked first for its buckets, then the subject's for sanctions, what is the subject's own,
-and offences, which depend on what the first has said. What the second refuses gives back what the first has taken. A
-subject that is known to be sanctioned is asked about first, so that it takes nothing from others while the sanction
-lasts.
+The first call goes to the limit subject's node, for its buckets. The second goes to the subject's node, for sanctions,
+the subject's own buckets, and offences, which depend on the first answer. If the second call refuses the request, the
+tokens of the first are given back. A subject that is known to be sanctioned has its own node asked first, so that it
+takes no tokens from others while the sanction lasts.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from fraiseql_guard.stores.redis.namespace import Namespace
 Send = Callable[[AdmitRequest, ScriptCall], Awaitable[AdmitResult]]
 
 _REMEMBERED: Final = 1_000
-"""Subjects that were sanctioned when they were last asked about."""
+"""Most subjects that are remembered as sanctioned when they were last asked about."""
 
 
 class TwoSlots:
-    """Settles requests by two calls of admit.lua, whose digest is ``sha``; ``send`` makes one of them. ``adjust`` is
-    RedisStore.adjust."""
+    """Settles requests with two calls of admit.lua. ``sha`` is the script's digest, ``send`` makes a call, and
+    ``adjust`` is RedisStore.adjust."""
 
     def __init__(
         self, send: Send, adjust: Callable[[Adjustment], Awaitable[Sequence[Bucket]]], sha: str, namespace: Namespace
@@ -50,12 +50,12 @@ class TwoSlots:
             self._sanctioned.pop(request.subject.key)
         # 1. The buckets.
         charges = tuple(charge for charge in request.charges if not charge.own)
-        if not charges:  # a guard further outside has paid them
+        if not charges:  # an outer guard has paid them
             rest = replace(request, limit_subject=None, call=None)
             return await self._ask(rest, admit_arguments(rest))
         payer = AdmitRequest(request.pays, charges)
         paid = await self._ask(payer, admit_arguments(payer, binding=False))
-        # 2. All else. An override of the limits has replaced what is paid beside it.
+        # 2. Sanctions, the subject's own charges, offences. An override of the limits has replaced the own charges.
         beside = paid.admitted and paid.override_seconds is None
         own = tuple(charge for charge in request.charges if charge.own) if beside else ()
         rest = replace(request, charges=own, limit_subject=None, call=None)
@@ -72,7 +72,7 @@ class TwoSlots:
         return told
 
     async def _given_back(self, payer: Subject, buckets: Sequence[Bucket]) -> tuple[Bucket, ...]:
-        """The buckets once they have got back what was taken; as they are if that fails."""
+        """The buckets after the tokens were given back; as they were if that fails."""
         given = tuple([with_tokens(bucket.charge, -bucket.charge.tokens) for bucket in buckets])
         try:
             now = await self._adjust(Adjustment(payer, given))

@@ -1,5 +1,5 @@
-"""Reads how full a connection pool is: of psycopg_pool, asyncpg or SQLAlchemy, or what a callable returns. Imports none
-of them."""
+"""Reads how full a connection pool is (psycopg_pool, asyncpg, SQLAlchemy, or a callable), without importing its
+library."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """The connections of a pool: in use, open and unused, the most it may open (0: no bound), and callers that wait for
-    one."""
+    """The connections of a pool: ``active`` are in use, ``idle`` are open and unused, ``total`` is the most that it may
+    open (0: no bound), and ``waiting`` callers wait for a connection."""
 
     active: int
     idle: int
@@ -83,7 +83,8 @@ def _read_asyncpg(pool: Any) -> PoolState:
 
 
 def _is_sqlalchemy(source: Any) -> bool:
-    """Whether it is an engine, async or not, whose pool counts its connections. NullPool and StaticPool do not."""
+    """Whether ``source`` is an engine, async or not, with a pool that counts its connections. NullPool and StaticPool
+    do not."""
     pool = getattr(source, "pool", None)
     return all(callable(getattr(pool, name, None)) for name in ("size", "checkedin", "checkedout"))
 

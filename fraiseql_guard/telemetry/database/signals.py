@@ -23,17 +23,19 @@ class DatabaseObserver(Protocol):
     """Receives what happens in the app's database (the recorder)."""
 
     def pooled(self, *, active: int, idle: int, total: int, waiting: int) -> None:
-        """How full the connection pools are, all of them together."""
+        """The connections of all pools together, as read now (PoolState)."""
         ...
 
     def queried(self, ctx: RequestContext | None, statement: Naming, seconds: float) -> None:
-        """A statement has ended, for the request ``ctx`` if there is one."""
+        """A statement has ended that the database did not stop. ``ctx``: the request that made it; None outside of
+        requests."""
         ...
 
     def query_stopped(
         self, ctx: RequestContext | None, statement: Naming, seconds: float, timeout_seconds: float | None
     ) -> None:
-        """The database stopped a statement at its time limit."""
+        """The database stopped a statement at its time limit; ``timeout_seconds`` is None where the limit is not
+        known."""
         ...
 
     def fault(self, part: str, error: BaseException) -> None:
@@ -59,7 +61,7 @@ class DatabaseSignals:
     # --- for apps -----------------------------------------------------------------------------------------------------
 
     def observe_pool(self, pool: Any) -> None:
-        """Export how full a pool is; of several pools their sum.
+        """Export how full a pool is; several pools are added up.
 
         ``pool``: of psycopg_pool or asyncpg, an SQLAlchemy engine, or a callable that returns one of them, a mapping
         with ``active``, ``idle``, ``total`` and ``waiting``, or None while there is none. TypeError for anything else.
@@ -88,23 +90,24 @@ class DatabaseSignals:
         self.statement_ended(current(), named, seconds, timed_out=timed_out, timeout_seconds=timeout_seconds)
 
     def timed_query(self, statement: Any = None, *, query_type: str | None = None, table_name: str = "") -> Timed:
-        """``with database.timed_query("SELECT ..."):`` times what is inside, await included, and records it."""
+        """``with database.timed_query("SELECT ..."):`` records its block as one statement, with the time that it
+        takes, await included."""
         return Timed(self, partial(self.describe, statement, query_type, table_name))
 
     def pool(self) -> PoolState | None:
-        """How full all pools together are now; None while there is none."""
+        """The connections of all pools together, read now; None while there is no pool."""
         self.refresh()
         return self._state
 
     def facts(self) -> Mapping[str, int] | None:
-        """The same as a mapping, for the health page and the heartbeat."""
+        """:meth:`pool` as a mapping, for the health page and the heartbeat."""
         state = self.pool()
         return None if state is None else asdict(state)
 
     # --- for the guard and integrations -------------------------------------------------------------------------------
 
     def size(self) -> int | None:
-        """The most connections that the pools may open, as of the last look."""
+        """The most connections that the pools together may open, as last read; None without a pool or a bound."""
         # Before the first look, which a pool that is opened late may need.
         if self._state is None and self._readers:
             self.refresh()
@@ -151,8 +154,8 @@ class DatabaseSignals:
                 show_outside(ctx, None)
 
     def refresh(self) -> None:
-        """Read the pools and set their gauges. Every worker does so by itself: the one that is scraped cannot ask the
-        others."""
+        """Read the pools and report them to the observer. Every worker reads its own: the worker that is scraped cannot
+        ask the others."""
         try:
             states = [state for read in self._readers if (state := read()) is not None]
         except Exception as error:  # noqa: BLE001 - a pool of the app's may be in any state
@@ -166,8 +169,8 @@ class DatabaseSignals:
 
 
 def show_outside(ctx: RequestContext, statement: Naming | None) -> None:
-    """Set the statement that a request waits for on the contexts of the guards further outside as well: their deadline
-    may come first, and its log line names the statement."""
+    """Set the statement that a request waits for on the contexts of outer guards as well: the deadline of one may come
+    first, and its log line names the statement."""
     for outer in outers(ctx):
         outer.statement = statement
 
@@ -176,7 +179,7 @@ class Timed:
     """Times one statement, as a context manager. While it runs, the request's context names it, so that the line about
     a timeout can.
 
-    Set ``timeout_seconds`` to the limit that the database was given for it, if there is one.
+    Set ``timeout_seconds`` to the time limit that the database was given for the statement; None means no known limit.
     """
 
     __slots__ = ("_began_at", "_ctx", "_signals", "_statement", "timeout_seconds")

@@ -31,7 +31,7 @@ class Token(NamedTuple):
 
     @property
     def is_name(self) -> bool:
-        """Whether it can be (part of) the name of a table or function."""
+        """Whether this token can be (part of) the name of a table or function."""
         return self.kind in ("word", "quoted")
 
 
@@ -60,7 +60,8 @@ def tokens(text: str) -> Iterator[Token]:
 
 
 def _unquoted(found: str) -> str:
-    """The name between quotes; a quote in it is written twice. The text may have been cut before the last quote."""
+    """The name that a quoted token stands for: a quote inside of it is written twice. The text may have been cut before
+    the closing quote."""
     quote = found[0]
     inside = found[1:-1] if len(found) > 1 and found.endswith(quote) else found[1:]
     return inside.replace(quote * 2, quote)

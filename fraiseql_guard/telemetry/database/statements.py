@@ -20,7 +20,7 @@ UNKNOWN: Final = Statement("other", "")
 _VERBS: Final = frozenset({"select", "insert", "update", "delete", "merge", "values", "table"})
 _LEADS_TO_TABLE: Final = frozenset({"from", "join", "into", "update"})
 _MODIFIERS: Final = frozenset({"only", "lateral"})
-# Words before a parenthesis that call nothing, and functions that only wrap the one that matters.
+# Words before a parenthesis that call no function, and functions that only wrap the function of interest.
 _NO_FUNCTION: Final = frozenset(
     """
     all and any array as between by case cast coalesce count distinct else exists filter from greatest group having in
@@ -41,7 +41,7 @@ class Statements:
 
     @property
     def remembered(self) -> int:
-        """How many statements are remembered, told apart without the values in them."""
+        """How many statements are remembered. Statements that differ only in psycopg's Literals are one."""
         return len(self._known)
 
     def describe(self, statement: Any) -> Statement:
@@ -78,7 +78,7 @@ def _gather(composable: Any, parts: list[str]) -> None:
 
 
 def parse(text: str) -> Statement:
-    """The type of a statement, and the first table, view or function that it is about.
+    """The type of a statement, and the first table, view or function that it names.
 
     Names are as PostgreSQL reads them (lower case unless quoted), with their schema unless that is ``public``. A SELECT
     that only calls a function is a ``call``. Linear in the text, of which only the first 8,192 characters are read.
@@ -98,9 +98,9 @@ def parse(text: str) -> Statement:
 
 
 _NAMED_AFTER: Final = {"insert": ("insert", "into"), "delete": ("delete", "from"), "merge": ("other", "into")}
-"""Statements whose table stands behind a certain word: their types, and that word."""
+"""By verb, for statements that name their table behind a certain word: the type, and that word."""
 _NAMED_NEXT: Final = {"update": "update", "call": "call", "table": "select"}
-"""Statements whose table or procedure follows at once: their types."""
+"""By verb, for statements that name their table or procedure right behind it: the type."""
 
 
 def _main_verb(found: list[Token]) -> tuple[int, frozenset[str]]:
@@ -120,8 +120,8 @@ def _main_verb(found: list[Token]) -> tuple[int, frozenset[str]]:
 
 
 def _places_outside(found: list[Token], start: int) -> Iterator[int]:
-    """The places behind ``start`` that hold no mark and are inside of no parentheses, up to one that closes more than
-    were opened."""
+    """The places behind ``start`` that hold no mark and are inside of no parentheses, up to a parenthesis that closes
+    one opened before ``start``."""
     depth = 0
     for place in range(start + 1, len(found)):
         token = found[place]
@@ -142,7 +142,7 @@ def _begins_statement(token: Token, before: Token) -> bool:
 
 
 def _select(found: list[Token], start: int, ctes: frozenset[str]) -> Statement:
-    # What its own FROM names, unless that is a name that WITH defines.
+    # The table that its own FROM names, unless WITH defines that name.
     place = _own_from(found, start)
     if place is not None:
         name = _name_at(found, place + 1)
@@ -158,7 +158,7 @@ def _select(found: list[Token], start: int, ctes: frozenset[str]) -> Statement:
 
 
 def _own_from(found: list[Token], start: int) -> int | None:
-    """The place of the FROM that belongs to the SELECT at ``start``; None if it has none. IS DISTINCT FROM is none."""
+    """The place of the FROM clause of the SELECT at ``start``; None without one. IS DISTINCT FROM begins no clause."""
     for place in _places_outside(found, start):
         if found[place] == ("word", "from") and found[place - 1] != ("word", "distinct"):
             return place
@@ -188,7 +188,7 @@ def _in_function(found: list[Token], place: int) -> bool:
 
 
 def _functions(found: list[Token], start: int) -> Iterator[str]:
-    """The names of the functions that are called, those that only wrap others left out."""
+    """The names of the functions that are called, without the functions of _NO_FUNCTION."""
     for place in range(start + 1, len(found) - 1):
         token = found[place]
         qualified = found[place - 1].text == "."
@@ -216,7 +216,7 @@ def _is_called(found: list[Token], place: int) -> bool:
 
 
 def _name_tokens(found: list[Token], place: int) -> list[Token]:
-    """The parts of the name that begins there: ``schema . name``."""
+    """The parts of the name that begins at ``place``, without the dots: schema and name."""
     place = _skip_modifiers(found, place)
     parts: list[Token] = []
     while place < len(found) and found[place].is_name and len(parts) < 3:

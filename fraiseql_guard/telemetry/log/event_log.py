@@ -35,7 +35,7 @@ _Speak = Callable[[str, Event, dict[str, object], str, float | None], None]
 
 
 class Counts(Protocol):
-    """The part of Metrics that the log uses, to count lines that are lost."""
+    """The part of Metrics that the log uses: it counts lines that are lost."""
 
     def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
         """Add to a counter."""
@@ -85,11 +85,11 @@ class EventLog:
         always: bool = False,
         **extra: object,
     ) -> bool:
-        """Log one event; False if it was left out. Never raises, and never waits for a disk or a reader.
+        """Log one event; False if its line was left out. Never raises, and never waits for a disk or a reader.
 
         The line's context has exactly the event's fields (null if missing), then ``extra``. Lines beyond the rate limit
-        of their event and ``subject`` are left out, unless the event or the caller says ``always``. The next line says
-        how many (``suppressed``).
+        of their event and ``subject`` are left out, unless the event or the argument says ``always``. The next line of
+        the same event and subject says how many were left out (``suppressed``).
         """
         suppressed = self.admit(event, subject, always=always)
         if suppressed is None:
@@ -98,8 +98,8 @@ class EventLog:
         return True
 
     def admit(self, event: Event, subject: Subject | str, *, always: bool = False) -> int | None:
-        """Take room for a line, before it is made. Returns how many lines were left out before it; then it must be
-        written. None if it is left out as well. Never raises."""
+        """Take room for a line before it is made. Returns how many lines were left out before it, and then the caller
+        must :meth:`write` it; None if this line is left out as well. Never raises."""
         if event.name in self._shut:
             return None
         suppressed = self._rate_limit.admit(event.name, subject, self._clock(), always=always or event.always)
@@ -117,14 +117,14 @@ class EventLog:
         *,
         at: float | None = None,
     ) -> None:
-        """Write a line that :meth:`admit` took room for. ``at`` is when it happened (Unix time), if not now. Never
-        raises."""
+        """Write a line that :meth:`admit` took room for. ``suppressed`` is what that returned; ``at`` is when the event
+        happened (Unix time), if not now. Never raises."""
         try:
             # Exactly the event's fields, in their order, then the extra ones.
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
             safe = {field: safe_value(get(field), longest) for field in event.fields}
-            # setdefault: no extra field may replace one of the contract's.
+            # setdefault: no extra field may replace a field of the contract.
             for key, value in extra.items():
                 # Measures are made of numbers and safe texts (recorder/measures.py): to go through them costs the most.
                 kept = value if key == signals.MEASURES else safe_value(value, _LONGER.get(key, longest))
@@ -136,7 +136,7 @@ class EventLog:
             self._count_failures(1)
 
     def leave_out(self, event: Event, subject: Subject | str, lines: int) -> None:
-        """Count lines like one that was left out a moment ago, without making them."""
+        """Count further lines of an event and subject as left out, without making them."""
         if event.name in self._shut:
             return
         self._rate_limit.leave_out(event.name, subject, lines)
@@ -144,7 +144,7 @@ class EventLog:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
 
     def now(self) -> float:
-        """The Unix time by the clock of the lines."""
+        """The Unix time of this log's clock."""
         return self._clock()
 
     def flush(self, timeout_seconds: float = 1.0) -> bool:
@@ -175,7 +175,7 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
 
 
 def _below(level: str) -> frozenset[str]:
-    """The names of the events that are not written at a level."""
+    """The names of the events below a log level, which are not written."""
     lowest = _NUMBERS[level.upper()]
     return frozenset(
         event.name for event in signals.EVENTS if _NUMBERS[event.level] < lowest and not event.name.startswith(_AUDIT)
@@ -218,8 +218,8 @@ class _Lines:
 
 
 def _private_chain(put: Callable[[bytes], None], clock: Callable[[], float]) -> Any:
-    """A structlog logger with its whole configuration given, so that structlog.configure does not change it, nor the
-    other way round."""
+    """A structlog logger with its whole configuration given: the app's structlog.configure does not change it, and it
+    does not change the app's."""
     import structlog  # a guard that writes through the app's logger needs none
 
     chain = structlog.wrap_logger(
@@ -252,7 +252,8 @@ class _Shape:
         }
 
     def _timestamp(self, at: float | None) -> str:
-        """The time in RFC 3339, in UTC with milliseconds. The part without fractions is made once a second."""
+        """A Unix time, or now if it is None, in RFC 3339, in UTC with milliseconds. The part without fractions is made
+        once a second."""
         now = self._clock() if at is None else at
         second = int(now)
         made, prefix = self._made  # one value, so that threads never see half of it

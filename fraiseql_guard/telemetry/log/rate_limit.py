@@ -1,5 +1,5 @@
-"""Limits the log lines of each kind in a second. Lines beyond are counted, and the next line says how many they
-were."""
+"""Limits the log lines of each event and subject in a second. Lines beyond the limit are counted, and the next line
+says how many were left out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from fraiseql_guard.core.callers import Subject
 LINES_PER_SUBJECT: Final = 5
 LINES_PER_EVENT: Final = 200
 LINES_PER_KIND: Final = 150
-"""Lines about users, and lines about addresses, of one event: a flood about one kind leaves room for the other."""
+"""Lines of one event about subjects of one kind (users, addresses): a flood about one kind leaves room for the
+other."""
 _MAX_SUBJECTS: Final = 1000
-"""Subjects of an event whose left-out lines are counted separately; those of further ones are counted together."""
+"""Subjects of an event with a count of left-out lines of their own; the left-out lines of further subjects share
+one."""
 
 
 class _EventLines:
@@ -48,11 +50,12 @@ class LogRateLimit:
 
     @property
     def remembered(self) -> int:
-        """How many subjects are remembered, by their lines, whether written or left out."""
+        """How many entries are remembered: subjects with lines that were written, and with lines that were left out."""
         return sum(len(state.written) + len(state.left_out) for state in self._events.values())
 
     def admit(self, event: str, subject: Subject | str, now: float, *, always: bool = False) -> int | None:
-        """Take room for a line. Returns how many were left out before it; None if it is left out as well."""
+        """Take room for a line at ``now`` (Unix time). Returns how many lines were left out before it; None if this one
+        is left out as well."""
         state = self._events.get(event)
         if state is None:
             state = self._events[event] = _EventLines()
@@ -70,7 +73,7 @@ class LogRateLimit:
         return left_out
 
     def leave_out(self, event: str, subject: Subject | str, lines: int) -> None:
-        """Count lines that are left out without asking for room."""
+        """Count so many lines as left out, without asking for room."""
         state = self._events.get(event)
         if state is None:
             state = self._events[event] = _EventLines()
@@ -82,13 +85,13 @@ def _key(subject: Subject | str) -> Hashable:
 
 
 def _take(state: _EventLines, subject: Subject | str, key: Hashable) -> bool:
-    """Take room for a line from the event, from its subject, and from all that the subject belongs to. False if one of
-    them has none; then nothing is taken."""
+    """Take room for a line from the event, from its subject, and from the subject's kind and networks. False if one of
+    them has no room; then nothing is taken."""
     written = state.written
     if state.lines >= LINES_PER_EVENT or written.get(key, 0) >= LINES_PER_SUBJECT:
         return False
     wider = () if isinstance(subject, str) else _wider(subject)
-    # All are asked before any is counted, so that a refusal takes no room anywhere.
+    # All limits are asked before any counts the line, so that a line that is left out takes no room anywhere.
     for each, most in wider:
         if written.get(each, 0) >= most:
             return False
@@ -100,7 +103,7 @@ def _take(state: _EventLines, subject: Subject | str, key: Hashable) -> bool:
 
 
 def _wider(subject: Subject) -> tuple[tuple[Hashable, int], ...]:
-    """The kind of a caller and the networks around it, each with the lines that it may have."""
+    """The kind of a caller and the networks around it, each with its lines a second."""
     kind = (subject.kind, LINES_PER_KIND)
     if not subject.networks:
         return (kind,)

@@ -1,4 +1,4 @@
-"""Makes the values of a log line safe: short, printable, and such that JSON can hold them. Also formats its time."""
+"""Makes the values of a log line safe: short, printable, and possible in JSON. Also formats the line's time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def timestamp(at: float) -> str:
 
 
 def down_to_the_second(second: int) -> str:
-    """The beginning of such a time, without fractions and zone."""
+    """A Unix time in RFC 3339, in UTC, without fractions and zone: the beginning of :func:`timestamp`."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 

@@ -20,8 +20,8 @@ class Sink(Protocol):
 
 
 class StreamSink:
-    """Writes to a text stream. Without one it writes to standard error, as that is at the moment, and past Python's
-    buffer if it has a descriptor."""
+    """Writes to a text stream; without one to what sys.stderr is at the moment, past Python's buffer if that has a
+    descriptor."""
 
     __slots__ = ("_raw", "_stream")
 
@@ -35,8 +35,8 @@ class StreamSink:
         if stream is None:
             raise ValueError("there is no standard error")
         if self._stream is None and (descriptor := _descriptor(stream)) is not None:
-            # A thread that a full pipe blocks would hold the stream's lock, and the app's own prints to standard error
-            # would wait for it.
+            # Past the stream's lock: where a full pipe blocks this thread, the app's own prints would wait for the
+            # lock.
             self._raw.write(descriptor, lines)
             return
         stream.write(lines.decode())
@@ -85,7 +85,7 @@ class FileSink:
         except FileNotFoundError:
             pass
         if self._descriptor >= 0:
-            # Lines that were written before the look stand in the file that was moved away.
+            # The file was moved away or removed: lines written until now stay in it.
             os.close(self._descriptor)
             self._descriptor = -1
         self._descriptor = self._open()
@@ -106,7 +106,8 @@ def _descriptor(stream: TextIO) -> int | None:
 
 
 class _RawLines:
-    """Writes to a descriptor. After half a line (the disk was full) it begins a new one, so that only one is spoilt."""
+    """Writes to a descriptor. After half a line (the disk was full) it begins a new line, so that only one is
+    spoilt."""
 
     __slots__ = ("_torn",)
 

@@ -18,7 +18,8 @@ _MAX_CLOSE_SECONDS: Final = 1.0
 
 
 class LineWriter:
-    """A bounded queue of lines and one daemon thread, which starts with the first line, and again in a forked process.
+    """A bounded queue of lines, and one daemon thread that writes them. The thread starts with the first line, and
+    again in a forked process.
 
     Lines keep their order. Lines that do not fit or cannot be written are dropped; ``on_failure`` is called with their
     number, from either thread.
@@ -62,15 +63,15 @@ class LineWriter:
             return self._changed.wait_for(lambda: not self._bytes, timeout_seconds)
 
     def close(self, timeout_seconds: float = _MAX_CLOSE_SECONDS) -> None:
-        """Write the queued lines and end the thread, or leave it alone after the timeout. A later line starts another
-        one."""
+        """Write the queued lines and end the thread; after the timeout return while it goes on. A later line starts
+        another thread."""
         if self.flush(timeout_seconds):
             atexit.unregister(self.close)
 
     def _reset(self) -> None:
         self._changed = Condition()
         self._lines: deque[bytes] = deque()
-        self._bytes = 0  # of all lines, those that are being written included
+        self._bytes = 0  # of all queued lines, including lines that are being written
         self._thread: Thread | None = None
         self._closing = False
         self._pid = os.getpid()
@@ -92,12 +93,12 @@ class LineWriter:
             if failed:
                 self._on_failure(failed)
             with self._changed:
-                # Only now: flush waits for what is written, not for what was taken.
+                # Only now: flush waits until lines are written, not until they are taken.
                 self._bytes -= sum(map(len, lines))
                 self._changed.notify_all()
 
     def _take(self) -> list[bytes]:
-        """Wait for lines, and take all of them. None: the thread is to end."""
+        """Wait for lines, and take all of them; [] when the thread is to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._closing)
             # Gather more lines before writing, unless the end is waited for.

@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 
 
 class BackgroundThread:
-    """A thread that does one piece of work at a time, in turn. It starts with the first one; a forked child starts its
-    own.
+    """A thread that does one piece of work at a time, in order. It starts with the first piece; a forked child starts a
+    thread of its own.
 
     The event loop's own pool of threads would not do: the app may have filled it.
     """

@@ -22,7 +22,7 @@ from fraiseql_guard.core.signals import Metric, MetricKind
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 END: Final = b""
-"""The text format has no mark at its end."""
+"""The end of a page: the text format has no mark there, unlike OpenMetrics."""
 _TOTAL, _CREATED, _BUCKET = "_total", "_created", "_bucket"
 _ENDED: Final = "ended"
 _VALUE_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -88,7 +88,7 @@ def _exemplar_of(metric: Metric, labels: Mapping[str, str], exemplars: Exemplars
 
 
 def public_name(family: Family) -> str:
-    """The name in the HELP and TYPE lines of a family: of a counter the name of its samples, with or without
+    """The name in the HELP and TYPE lines of a family. A counter has there the name of its samples, with or without
     ``_total``."""
     if family.type != MetricKind.COUNTER.value:
         return family.name
@@ -144,13 +144,13 @@ class Families:
 
 
 def render_foreign(families: Iterable[Family], *, besides: Iterable[Family]) -> bytes:
-    """Families of the app in the text format, of every type that prometheus_client knows. Those whose names ``besides``
-    has are left out."""
+    """Families of the app in the text format, of every type that prometheus_client knows. A family whose name is in
+    ``besides`` is left out."""
     return generate_latest(Families(foreign_families(families, besides=besides)))
 
 
 def foreign_families(families: Iterable[Family], *, besides: Iterable[Family]) -> list[Family]:
-    """Families of the app without ``_created``, each name once. Those whose names ``besides`` has are left out."""
+    """Families of the app without ``_created``, each name once. A family whose name is in ``besides`` is left out."""
     seen = {public_name(family) for family in besides}
     chosen = []
     for family in families:

@@ -1,12 +1,12 @@
 """Folds what dead workers counted into one file for each type of metric, so that a scrape reads few files.
 
-A process may be killed at any point of it; the kernel then frees the lock that it holds. The steps:
+A process may be killed at any step; the kernel then frees its lock. The steps:
 
 1. Each dead worker's file is renamed (``counter_123~a1b2c3d4.db``), so that a new process with the same pid does not
    continue it.
-2. ``counter_folded.db`` is written anew under another name, and renamed: its former values, those of the renamed files,
-   and behind them the names of these files. From that moment on the renamed files do not count any more.
-3. The renamed files are removed.
+2. ``counter_folded.db`` is written anew under another name, and renamed. It holds its former values, the values of the
+   files from step 1, and behind them the names of these files. From that moment on the files from step 1 do not count.
+3. The files from step 1 are removed.
 
 All files have prometheus_client's own format: its MultiProcessCollector can read them as well.
 """
@@ -44,8 +44,8 @@ _FOLDABLE: Final = frozenset(
     {"counter", "histogram", "summary", "gauge_sum", "gauge_min", "gauge_max", "gauge_mostrecent"}
 )
 MOST_CALLERS_SERIES: Final = 1_000
-"""Series with a caller's name that are kept for each metric, of those that only dead workers counted: the ones folded
-last. Each worker bounds its own series, but there may be thousands of workers in a day."""
+"""Series with a caller's name that are kept for each metric, once only dead workers have counted in them: the series
+folded last stay. Each worker bounds its own series, but there may be thousands of workers in a day."""
 _KEPT_WORKERS: Final = 32
 """Dead workers whose gauges of the mode ``all``, which has a series for each process, are kept."""
 _TEMPORARY_SECONDS: Final = 60.0
@@ -80,8 +80,8 @@ class Folder:
         self._read_wait_seconds = read_wait_seconds
 
     def fold(self, dead: Mapping[int, tuple[Path, ...]], *, most: int = MOST_WORKERS) -> None:
-        """Fold the files of at most so many dead workers (LiveProcesses.dead). Does nothing while another process
-        folds, or if the file system does not allow it."""
+        """Fold the files of at most ``most`` dead workers (LiveProcesses.dead). Does nothing while another process
+        folds, or in a file system without locks."""
         with suppress(OSError):
             file = _open_lock(self._directory)
             try:
@@ -92,7 +92,8 @@ class Folder:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Let no process fold meanwhile. If one holds the lock for 10 seconds, the files are read as they are."""
+        """Let no process fold inside of this block. If one holds the lock for ``read_wait_seconds``, the block begins
+        without the lock, and the files are read as they are."""
         file = None
         with suppress(OSError):
             file = _open_lock(self._directory)
@@ -107,8 +108,8 @@ class Folder:
                 os.close(file)  # and so unlock it
 
     def counted_elsewhere(self, paths: Iterable[Path]) -> set[str]:
-        """The names of files that only wait to be removed: they are folded, or a second name of a file that was given
-        back."""
+        """The names of files that only wait to be removed: they are folded already, or are a second name of a file that
+        was given back to its process. ``paths``: the files to look at, the folded ones (``counter_folded.db``) too."""
         found: set[str] = set()
         for path in paths:
             with suppress(OSError, ValueError):
@@ -134,7 +135,7 @@ class Folder:
             counted = [path for path in files if value_files.prefix_of(path) != _PER_PROCESS]
             if counted and left <= 0:
                 continue
-            # Workers without files of their own are not what the limit is for.
+            # The limit bounds the files to read: a worker without any does not count.
             left -= bool(counted)
             if not self._claim_files(counted, pid):
                 continue
@@ -151,7 +152,8 @@ class Folder:
         return all(self._claim_file(path, pid) for path in paths)
 
     def _claim_file(self, path: Path, pid: int) -> bool:
-        """False if a process has this pid: it may have opened the file, although its guard holds no lock yet."""
+        """Rename one file of a dead worker. False if a process has this pid: it may have opened the file, although its
+        guard holds no lock yet."""
         if self._is_there(pid):
             return False
         # A live gauge counts only while its worker lives.
@@ -181,10 +183,10 @@ class Folder:
         _remove(claimed.values())
 
     def _added_up(self, prefix: str, total: Path, new: Iterable[Path], *, folded: Set[Path]) -> Values:
-        """The values of the files folded before and of new ones, without the oldest series of callers. All files
-        but the ``folded`` ones are those of living workers."""
+        """The values folded before (``total``) and in the ``new`` files, without the oldest series of callers. All
+        files but the ``folded`` ones belong to living workers."""
         values, known = Values(prefix), dict[bytes, Key]()
-        # Those of the files folded last are in the last place.
+        # Keys of the files that are folded now come last in the order.
         values.add(self._read(total, known))
         for path in new:
             values.add_newest(self._read(path, known))
@@ -244,7 +246,8 @@ def _open_lock(directory: Path) -> int:
 
 
 def _take(file: int, *, shared: bool) -> bool:
-    """Take the lock, if it is free. Where there are no locks, reading is allowed and folding is not."""
+    """Take the lock if it is free; whether the caller may go on. Where there are no locks, a reader may and a folder
+    may not."""
     if flock is None:
         return shared
     try:

@@ -46,7 +46,7 @@ def escape_label(value: str) -> str:
 
 
 def names_caller(labels: Iterable[tuple[str, str]]) -> bool:
-    """Whether a series with these labels (names and values) is one of a caller."""
+    """Whether a series with these labels (names and values) names a caller."""
     return any(name in (_USER, _ADDRESS) and value not in _RESERVED for name, value in labels)
 
 
@@ -70,9 +70,9 @@ class LabelBounds:
     """The series of one metric, and the choice of the series that a combination of label values is counted in. Not
     thread-safe.
 
-    A combination that does not fit loses as little as possible: first one of user and address (the one that has many
-    values beside it keeps its own), then both, then all labels. Coarser series have room in reserve, so that a flood of
-    fine ones cannot take it.
+    A combination that does not fit loses as little as possible: first its user or its address (the label with fewer
+    partners is masked), then both, then all labels. Coarser series have room in reserve, so that a flood of fine series
+    cannot take it.
     """
 
     __slots__ = (
@@ -95,13 +95,13 @@ class LabelBounds:
         self._series: set[Labels] = set(metric.closed)
         lines = len(metric.buckets) + 3 if histogram else 1  # the buckets, +Inf, _sum and _count
         most = max(1, limits.series // lines) + len(metric.closed)
-        # How full the metric may be for the last, the second-last, ... choice to open a series of its own.
+        # By the number of coarser choices behind it: up to how many series a choice may open one of its own.
         self._room = (most, most - 1, most * 90 // 100, most * 85 // 100, most * 75 // 100)
 
     def admit(self, labels: Labels, unused: Iterator[Labels] = _NONE) -> Labels:
-        """The labels to count under: these, or coarser ones.
+        """The labels to count under: ``labels``, or coarser ones.
 
-        ``unused`` yields series that may end to make room for these. A series that is taken from it has ended.
+        ``unused`` yields series that may end to make room for ``labels``. A series that is taken from it has ended.
         """
         if labels in self._series:
             return labels
@@ -125,7 +125,7 @@ class LabelBounds:
         return bool(self._people)
 
     def may_end(self, labels: Labels) -> bool:
-        """Whether a series names a caller, so that it may end once it is not used."""
+        """Whether a series may end once it is not used: it names a caller, and is none of the metric's fixed series."""
         return labels not in self._closed and any(labels[place] not in _RESERVED for place in self._people)
 
     def end(self, labels: Labels) -> None:
@@ -143,7 +143,7 @@ class LabelBounds:
         return choices[0] == labels and len(self._series) < self._room[len(choices) - 1]
 
     def _choices(self, labels: Labels) -> list[Labels]:
-        """The labels to choose from, from fine to coarse: those that the limits on values and pairs allow."""
+        """The combinations to choose from, from fine to coarse, that the limits on values and pairs allow."""
         people = self._people
         kept = [place for place in people if self._fits(place, labels[place])]
         choices = [labels] if kept == people and self._pair_fits(labels) else []
@@ -151,7 +151,7 @@ class LabelBounds:
             # The value with more partners comes first: a flood of addresses tries one user, or one address many users.
             kept.sort(key=lambda place: -self._partners[place, labels[place]])
             choices += [_masked(labels, [place for place in people if place != one]) for one in kept]
-        # The last one has no names at all, and is taken whatever the room, so that no event is lost.
+        # The last choice has no names at all, and is taken whatever the room, so that no event is lost.
         return list(dict.fromkeys([*choices, _masked(labels, people), (OTHER,) * self._width]))
 
     def _fits(self, place: int, value: str) -> bool:

@@ -1,7 +1,7 @@
 """Metrics of several worker processes, which share the files in PROMETHEUS_MULTIPROC_DIR.
 
-prometheus_client writes the files. This adds which workers are alive (process_locks.py), what dead ones counted
-(folding.py), a way around damaged files, and the process metrics of every living worker.
+prometheus_client writes the files. This module adds which workers are alive (process_locks.py), what dead workers
+counted (folding.py), a way around damaged files, and the process metrics of the living workers of this container.
 """
 
 from __future__ import annotations
@@ -52,19 +52,20 @@ def directory() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class SeenFiles:
-    """What all files contain."""
+    """The families read from all files of the directory."""
 
     merged: list[Family]
     """The families of all workers, under the names in the files. Gauges of dead workers and damaged files are left
     out."""
     process: list[Family]
-    """The process metrics of every living worker, with the label ``pid``."""
+    """The process metrics of the living workers in this pid space, with the label ``pid``."""
 
 
 class Workers:
-    """The worker processes that share one directory. This process is one of them from now on, until it ends.
+    """The worker processes that share one directory. This process is a worker from the construction on, until it ends.
 
-    With ``looks_only`` it is none of them, and changes nothing. A reader waits ``read_wait_seconds`` at most.
+    With ``looks_only`` it is no worker, and changes nothing. A reader waits at most ``read_wait_seconds`` for a process
+    that folds. ``on_damage`` is called once for every file that cannot be read.
     """
 
     __slots__ = ("_directory", "_folder", "_life", "_on_damage", "_reported")
@@ -78,7 +79,7 @@ class Workers:
         read_wait_seconds: float = READ_WAIT_SECONDS,
     ) -> None:
         self._directory = directory
-        self._on_damage = on_damage  # called once for every file that cannot be read
+        self._on_damage = on_damage
         self._reported: set[str] = set()
         self._folder = Folder(
             directory, on_damage=self._damaged, names_caller=_names_caller, read_wait_seconds=read_wait_seconds
@@ -93,7 +94,7 @@ class Workers:
         return self._life is not None and self._life.shares_its_pid
 
     def fold(self) -> bool:
-        """Fold what dead workers counted. Returns whether some were left for the next time."""
+        """Fold what dead workers counted. Returns whether some workers were left for the next time."""
         dead = find_processes(self._directory).dead
         try:
             self._folder.fold(dead)
@@ -110,7 +111,7 @@ class Workers:
         return SeenFiles(merged, _process_families(here))
 
     def process_families(self) -> list[Family]:
-        """The process metrics of every living worker, with the label ``pid``."""
+        """The process metrics of the living workers in this pid space, with the label ``pid``."""
         return _process_families(self._living()[1])
 
     def _living(self) -> tuple[set[int], set[int]]:
@@ -149,8 +150,8 @@ class Workers:
         """Whether the process that wrote a pid's files still runs."""
         if pid in census.known:
             return pid in census.alive
-        # A process without a guard holds no lock. Its pid may belong to another process by now: one that started after
-        # the files were last written.
+        # A process without a guard holds no lock. Its pid may belong to another process by now, which then started
+        # after the files were last written.
         if not exists(pid):
             return False
         try:

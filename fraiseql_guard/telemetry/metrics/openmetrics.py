@@ -50,8 +50,8 @@ def render(families: Iterable[Family]) -> bytes:
 
 
 def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> bytes:
-    """Families of the app in this format, of every type that prometheus_client knows. Those with a name that
-    ``besides`` has are left out."""
+    """Families of the app in this format, of every type that prometheus_client knows. A family that takes a name of
+    ``besides`` is left out."""
     taken = set(chain.from_iterable(map(_names, besides)))
     chosen = []
     for family in foreign_families(families, besides=besides):
@@ -64,7 +64,7 @@ def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> 
 
 
 def _names(family: Family) -> Iterator[str]:
-    """The names that a family takes: its own, and those that its samples may have."""
+    """The names that a family takes: its own, and the names that its samples may have."""
     yield family.name
     for suffix in _SUFFIXES.get(family.type, ("",)):
         yield family.name + suffix
@@ -72,7 +72,7 @@ def _names(family: Family) -> Iterator[str]:
 
 def _family(family: Family, taken: set[str]) -> Iterator[str]:
     name, kind, samples = family.name, family.type, samples_of(family)
-    # A counter that cannot be one here.
+    # A counter that OpenMetrics does not allow as one.
     if kind == MetricKind.COUNTER.value and (name in taken or not samples[0].name.endswith(_TOTAL)):
         name, kind = public_name(family), _UNKNOWN
     yield f"# HELP {name} {family.documentation.translate(_ESCAPES)}\n"

@@ -1,8 +1,8 @@
 """Finds out which of the processes that share a directory are alive: each holds a lock on a file of its own there.
 
-The kernel frees the lock (flock) when the process ends, however it ends. That shows to all processes of the machine,
-also in other containers, where a pid means nothing. A file is named by its process: pid, pid space, and a random token.
-The pid space stands for the boot and the pid namespace: pids mean something only within the same one.
+The kernel frees the lock (flock) when the process ends, however it ends. All processes of the machine see that, also in
+other containers, where a pid means nothing. A file's name has the pid, the pid space and a random token of its process.
+The pid space stands for the boot and the pid namespace: pids can be compared only within one pid space.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ class LiveProcesses:
     alive: frozenset[int]
     """Processes that hold their locks."""
     neighbours: frozenset[int]
-    """Those of them in the same pid space: their pids mean something here."""
+    """Living processes in the pid space of this process: their pids mean something here."""
     dead: Mapping[int, tuple[Path, ...]]
-    """Processes of the same pid space whose locks are free, with their lock files; those that began first come
+    """Processes of this pid space with free locks, by pid: their lock files. The process that began first comes
     first."""
     known: frozenset[int]
     """All processes with a lock file."""
 
     def is_here(self, pid: int) -> bool:
-        """Whether the pid of a living process means something here. One without a lock can only be seen from its own
-        pid space."""
+        """Whether the pid of a living process means something here. A process without a lock can only be seen from its
+        own pid space."""
         return pid in self.neighbours or pid not in self.alive
 
 
@@ -65,8 +65,8 @@ class ProcessLock:
             os.register_at_fork(after_in_child=self._begin_again)
 
     def _begin_again(self) -> None:
-        """Replace the lock after a fork. The child has inherited the open file: while it holds it, the parent would
-        seem to live."""
+        """Replace the lock after a fork. The child has inherited the open lock file: while that is open, the parent
+        would seem to live."""
         if self._held is not None:
             os.close(self._held)
         self._begin()
@@ -107,13 +107,13 @@ def find_processes(directory: Path) -> LiveProcesses:
             free.setdefault(int(pid), []).append(path)
         else:
             strangers.add(int(pid))
-    # A pid that also lives, or belongs to another space, may be another process's: its files are left alone.
+    # A pid of a living process, or of another pid space, may be another process's: its files are left alone.
     dead = {pid: tuple(paths) for pid, paths in free.items() if pid not in alive | strangers}
     return LiveProcesses(frozenset(alive), frozenset(here), dead, frozenset(alive | strangers | free.keys()))
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of a file. True also if this process may not look at it."""
+    """Whether a process holds the lock of a file. True also if this process may not open the file."""
     if flock is None:
         return True
     try:

@@ -41,9 +41,9 @@ class Metrics:
     """All metrics of one process. Thread-safe.
 
     ``registry`` is a new one unless given. A registry of the app's exports the guard's metrics together with its own,
-    and :meth:`render` does so the other way round. ``workers`` processes share the limits on label values. ``clock``
-    counts seconds and never goes back. SettingsError (a ValueError) if the registry already holds one of the names, or
-    if PROMETHEUS_MULTIPROC_DIR is no directory.
+    and :meth:`render` writes the metrics of that registry behind the guard's. ``workers`` processes share the limits on
+    label values. ``clock`` counts seconds and never goes back. SettingsError (a ValueError) if the registry already
+    holds one of the names, or if PROMETHEUS_MULTIPROC_DIR is no directory.
 
     Recording never fails because of a label's value. It raises KeyError for a metric of another kind, and ValueError
     for a wrong number of labels or a negative amount, which are errors of the code that records.
@@ -94,9 +94,9 @@ class Metrics:
 
     @classmethod
     def of(cls, registry: CollectorRegistry | None, *, workers: int = 1, clock: Clock = time.monotonic) -> Metrics:
-        """The guard's metrics in a registry: those that another guard has there, else new ones. Each guard closes them
-        once. With several workers, all guards of a process without a registry share their metrics, because they share
-        one set of files."""
+        """The guard's metrics in a registry: the Metrics of another guard there, else new ones. Each guard closes them
+        once. With several workers, all guards of a process that are given no registry share one Metrics, because they
+        share one set of files."""
         holder = REGISTRY if registry is None and multiprocess.is_active() else registry
         known = getattr(holder, _HELD_BY, None)
         if isinstance(known, cls) and known.users:
@@ -108,7 +108,8 @@ class Metrics:
         return metrics
 
     def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
-        """Add to a counter. The labels are in the order of the vocabulary, those from outside through escape_label."""
+        """Add to a counter. The labels are in the order of the vocabulary; a value from outside must have passed
+        escape_label."""
         (self._counters[metric.name].get(labels) or self._open(metric, labels))(amount)
 
     def counter(self, metric: Metric, *labels: str) -> Record:
@@ -148,7 +149,7 @@ class Metrics:
         return b"".join((form.render(ours), self._foreign(seen, ours, form), form.END))
 
     async def page(self, *, as_openmetrics: bool = False) -> bytes:
-        """The same without blocking the event loop: a thread reads and merges the files of several workers."""
+        """:meth:`render` without blocking the event loop: a thread reads and merges the files of several workers."""
         if self._workers is None:
             return self.render(as_openmetrics=as_openmetrics)
         self._write_down()
@@ -178,13 +179,15 @@ class Metrics:
         return seen, ours, form.render(ours)
 
     def _ours(self, seen: multiprocess.SeenFiles | None) -> list[Family]:
-        """The guard's families, and those about the process. ``seen``: with several workers, what their files hold."""
+        """The guard's families, then the families about the process. ``seen``: the content of the workers' files; None
+        for a single process."""
         process = [each for each in self._process if seen is None or not isinstance(each, _Unnamed)]
         found = chain.from_iterable(collector.collect() for collector in process)
         return [*self._published(seen), *(seen.process if seen else ()), *found]
 
     def _foreign(self, seen: multiprocess.SeenFiles | None, ours: Iterable[Family], form: Any) -> bytes:
-        """What else a given registry holds. Runs in the event loop, because the app's collectors expect that."""
+        """The page of the app's own metrics in a given registry, without the families of ``ours``. Runs in the event
+        loop, because the app's collectors expect that."""
         if not self._injected:
             return b""
         # Meanwhile collect() returns nothing in this thread: the guard's own families are there already.
@@ -246,7 +249,8 @@ class Metrics:
         return {name: family.series for name, family in self._recorded.items() if family.metric.kind is kind}
 
     def _open(self, metric: Metric, labels: tuple[str, ...]) -> Record:
-        """The record function of a series that is new, or of the coarser one for labels that do not fit."""
+        """The record function of the series that these labels are counted in: a new one, or a coarser one if they do
+        not fit."""
         if len(labels) != len(metric.labels):
             raise ValueError(f"{metric.name} has the labels {metric.labels}, but was given {labels}")
         clean = tuple(map(clean_label, labels))
@@ -258,7 +262,7 @@ class Metrics:
         return record
 
     def _rest(self) -> None:
-        """Put the series of callers aside, if it is time to."""
+        """Put the series of callers aside, every _REST_SECONDS (RecordedMetric.rest)."""
         now = self._clock()
         if now - self._rested_at >= _REST_SECONDS:
             self._rested_at = now
@@ -266,7 +270,8 @@ class Metrics:
                 family.rest(now)
 
     def _shared_directory(self) -> multiprocess.Workers | None:
-        """The workers that share a directory; None for a single process. SettingsError if it is no directory."""
+        """The workers that share PROMETHEUS_MULTIPROC_DIR; None for a single process. SettingsError if that is no
+        directory."""
         directory = multiprocess.directory()
         if directory is None:
             return None
@@ -277,7 +282,7 @@ class Metrics:
         return multiprocess.Workers(directory, on_damage=lambda: self.inc(signals.FAULTS, "metrics_file"))
 
     def _register(self) -> None:
-        """Put this and the collectors about the process into the registry, unless it has these already."""
+        """Put the guard's metrics into the registry, and the collectors about the process that it lacks."""
         # The app may have collectors of the process in its registry already.
         present = {family.name for family in self.registry.collect()} if self._injected else set()
         try:
@@ -305,7 +310,7 @@ class Metrics:
         return self._workers.process_families()
 
     def _count_gc(self) -> None:
-        """Count this process's garbage collections. Every worker does so by itself: the one that is scraped cannot ask
+        """Count this process's garbage collections. Every worker counts its own: the worker that is scraped cannot ask
         the others."""
         with self._lock:
             self._rest()
@@ -320,7 +325,7 @@ class Metrics:
 
 
 def _is_there(collector: Collector, present: Collection[str]) -> bool:
-    """Whether a registry with these families has one of a collector's already."""
+    """Whether a registry with these families has a family of this collector already."""
     if isinstance(collector, _Unnamed):
         return False
     return any(family.name in present for family in collector.collect())
@@ -337,8 +342,8 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Unnamed:
-    """A collector without names that could clash: for the process metrics of all workers, which replace those of this
-    process."""
+    """A collector that describes no names, so that none can clash: for the process metrics of all workers, which
+    replace the metrics of this process."""
 
     collect: Callable[[], Iterable[Family]]
 

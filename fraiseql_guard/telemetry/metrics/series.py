@@ -25,9 +25,9 @@ Series = dict[Labels, Record]
 UNUSED_SECONDS: Final = 3600.0
 """A caller's series that was not used for so long may end to make room. No alert looks further back."""
 _ENDED_FOR_EACH: Final = 5
-"""Where workers share files, an ended series keeps its entry there. There may be so many for each open series."""
+"""Most ended series for each open one, where workers share files: an ended series keeps its entry in them."""
 
-# Gauges that are 1 or 0, and those about what all workers share: of several workers the largest counts, not the sum.
+# Gauges that are 1 or 0, and gauges of what all workers share: the largest value of the workers counts, not the sum.
 _COMMON: Final = frozenset(
     metric.name
     for metric in (
@@ -48,13 +48,13 @@ _COMMON: Final = frozenset(
 
 
 class RecordedMetric:
-    """A metric and everything that was recorded of it in this process. Not thread-safe, but for reading ``series``.
+    """A metric and everything that was recorded of it in this process. Only reading ``series`` is thread-safe.
 
-    From time to time the series of callers are put aside (:meth:`rest`). The next count in one takes it back, so that
-    the unused ones stay aside, and counting itself costs nothing more.
+    From time to time the series of callers are put aside (:meth:`rest`). The next count in a series takes it back, so
+    that only unused series stay aside, and counting itself costs nothing more.
 
-    ``shared``: workers share one set of files, in which a series cannot be deleted. It counts as ended once all living
-    workers that had it have ended it; then it is not shown. If it comes back, it goes on with its former count.
+    ``shared``: workers share one set of files, in which a series cannot be deleted. A series is ended, and not shown,
+    once all living workers that had it have ended it. If it comes back, it goes on with its former count.
     """
 
     __slots__ = (
@@ -67,22 +67,21 @@ class RecordedMetric:
         self.internal_name = exposition.internal_name(metric)
         self.series: Series = {}
         self.exemplars: dict[tuple[str, ...], dict[float, Exemplar]] = {}
-        """Of a histogram, the last trace of each bucket in this process."""
+        """The last trace of each bucket of a histogram in this process."""
         self._bounds = LabelBounds(metric, limits)
         self._resting: dict[Labels, tuple[Record, float]] = {}  # put aside, and since when; the longest first
-        self._unused: deque[Labels] = deque()  # those of them that may end
+        self._unused: deque[Labels] = deque()  # the resting series that may end
         self._ended = self._create_ended() if shared and self._can_end() else None
         self._ended_series: set[Labels] = set()
         self._most_ended = _ENDED_FOR_EACH * limits.series
-        # A collector without labels is exported as 0 as soon as it exists: that of a pool's gauge is made when it is
-        # first set.
+        # A collector without labels is exported as 0 as soon as it exists, so it is made with the first record.
         self._primitive = self._create() if metric.labels else None
         counts_from_zero = metric.source is Source.GUARD and not metric.labels and metric.kind is not MetricKind.GAUGE
         for labels in ((),) if counts_from_zero else metric.closed:
             self.open(labels)
 
     def open(self, labels: tuple[str, ...]) -> tuple[tuple[str, ...], Record]:
-        """The labels to count under instead of these, and the function that records there."""
+        """The labels to count under (these, or coarser ones), and the function that records there."""
         admitted = self._bounds.admit(labels, self._ending(labels)) if labels else labels
         record = self.series.get(admitted)
         if record is None:
@@ -92,7 +91,7 @@ class RecordedMetric:
         return admitted, record
 
     def rest(self, now: float) -> None:
-        """Put the series of callers aside, and find those that were not used for an hour."""
+        """Put the series of callers aside, and find the series that were not used for an hour (UNUSED_SECONDS)."""
         for labels in [each for each in self.series if self._bounds.may_end(each)]:
             self._resting[labels] = self.series.pop(labels), now
         self._unused = deque(labels for labels, (_, since) in self._resting.items() if now - since >= UNUSED_SECONDS)
@@ -104,7 +103,7 @@ class RecordedMetric:
             self._hide(labels)
 
     def exemplify(self, labels: tuple[str, ...], value: float, trace: str, now: float) -> None:
-        """Keep a trace that shows more of an observation. Nothing is kept for labels that did not fit."""
+        """Keep ``trace`` as the exemplar of an observation. Nothing is kept for labels that did not fit."""
         if labels in self.series:
             bounds = self.metric.buckets
             place = bisect_left(bounds, value)
@@ -113,11 +112,12 @@ class RecordedMetric:
             self.exemplars.setdefault(labels, {})[bound] = Exemplar({"trace_id": trace}, value, now)
 
     def published(self) -> Family:
-        """What this process recorded, under the public name."""
+        """The family of what this process recorded, under the public name."""
         return exposition.publish(self.metric, self._primitive.collect() if self._primitive else (), self.exemplars)
 
     def merged(self, families: Mapping[str, Family]) -> Family:
-        """What all workers recorded, under the public name. ``families`` are those in their files, by name."""
+        """The family of what all workers recorded, under the public name. ``families``: the families in their files, by
+        name."""
         ended = families.get(exposition.ended_name(self.metric))
         without = {exposition.labels_of(self.metric, one) for one in ended.samples if one.value} if ended else ()
         found = families.get(self.internal_name)
@@ -130,8 +130,8 @@ class RecordedMetric:
         return series * (len(self.metric.buckets) + 3 if self.metric.buckets else 1)
 
     def _ending(self, wanted: Labels) -> Iterator[Labels]:
-        """End the series that were not used for longest, one for each step of the iteration. A series that ``wanted``
-        may be counted in is kept: it would end and begin anew between two scrapes."""
+        """End the series that were not used for longest, one for each step of the iteration, and yield their labels. A
+        series that ``wanted`` may be counted in is kept: it would end and begin anew between two scrapes."""
         while self._unused and (self._ended is None or len(self._ended_series) < self._most_ended):
             labels = self._unused.popleft()
             if all(map(_covers, labels, wanted)):
@@ -163,8 +163,8 @@ class RecordedMetric:
         return child.inc if isinstance(child, Counter) else child.observe
 
     def _create_ended(self) -> Gauge:
-        """A gauge that is 1 for a series that has ended in this process. The smallest one of all living workers counts:
-        it is 1 if the series has ended in each of them."""
+        """A gauge that is 1 for a series that has ended in this process. The smallest value of all living workers
+        counts: it is 1 if the series has ended in each of them."""
         name = exposition.ended_name(self.metric)
         return Gauge(name, "Ended series.", self.metric.labels, registry=None, multiprocess_mode="livemin")
 
@@ -184,8 +184,8 @@ def _covers(value: str, wanted: str) -> bool:
 
 
 def with_closed_labels(metric: Metric) -> Metric:
-    """The metric; one whose labels are metrics or events with all their values, so that its series begin at 0 and never
-    overflow."""
+    """The metric itself; if its labels are names of metrics or events, a copy with all of these as closed series, which
+    begin at 0 and never overflow."""
     if metric is signals.LABEL_OVERFLOW:
         bounded = [other for other in signals.METRICS if other.labels and other.source is not Source.PROCESS]
         return replace(metric, closed=tuple((other.name,) for other in bounded))

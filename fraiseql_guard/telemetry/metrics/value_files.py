@@ -37,7 +37,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 SeriesOf = Callable[[bytes], tuple[Hashable, Hashable] | None]
-"""The group and the series of a key that may end; None for one that stays."""
+"""Returns the group and the series of a key that may end; None for a key that stays."""
 
 
 class DamagedFileError(Exception):
@@ -55,7 +55,7 @@ class Key:
 
     @property
     def upper_bound(self) -> float | None:
-        """That of the bucket; None of what is no bucket."""
+        """The upper bound of a bucket's key; None for other keys."""
         return next((float(text) for name, text in self.labels if name == BOUND), None)
 
     @property
@@ -66,7 +66,7 @@ class Key:
 
 @dataclass(slots=True)
 class Values:
-    """The values in many files of one prefix (``counter``, ``gauge_max``), by key: as many as merging them needs."""
+    """The values in many files of one prefix (``counter``, ``gauge_max``): the entries of each key."""
 
     prefix: str
     found: dict[bytes, list[Entry]] = field(default_factory=dict)
@@ -89,8 +89,8 @@ class Values:
             found[key] = [*found.pop(key, ()), entry]
 
     def end_oldest(self, series_of: SeriesOf, most: int, in_use: Callable[[], Iterable[bytes]]) -> None:
-        """Drop the oldest series of each group, so that ``most`` are left. One that has a key ``in_use`` stays, because
-        its sum would go back. ``in_use`` is called only if there are too many series."""
+        """Drop the oldest series of each group, so that ``most`` are left. A series with a key ``in_use`` stays,
+        because its sum would go back. ``in_use`` is called only if a group has too many series."""
         kept: dict[Hashable, set[Hashable]] = {}
         too_many: list[tuple[bytes, Hashable]] = []
         # The newest come last in the order.
@@ -110,7 +110,8 @@ class Values:
                 del self.found[key]
 
     def condensed(self) -> list[tuple[bytes, Entry]]:
-        """As few entries as keep sums exact whatever is added later. A key may have several, which add up exactly."""
+        """The fewest entries that keep sums exact, whatever is added later. A key may have several entries, whose sum
+        is its value."""
         rows: list[tuple[bytes, Entry]] = []
         for key, entries in self.found.items():
             if self.prefix in _SUMMED:
@@ -199,7 +200,7 @@ def exact_parts(values: Iterable[float]) -> list[float]:
 
 
 def _sum_and_rest(a: float, b: float) -> tuple[float, float]:
-    """The sum of two numbers as a double, and exactly what that lost (Dekker's FastTwoSum)."""
+    """The sum of two numbers as a double, and exactly what rounding lost (Dekker's FastTwoSum)."""
     larger, smaller = (a, b) if abs(a) >= abs(b) else (b, a)
     total = larger + smaller
     return total, smaller - (total - larger)

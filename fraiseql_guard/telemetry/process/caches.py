@@ -12,7 +12,7 @@ Size = Callable[[], int]
 Clear = Callable[[], Any]
 """Clears a cache at once."""
 _OWN: Final = "guard."
-"""What the names of the guard's own begin with."""
+"""Begins the names of the guard's own caches."""
 
 
 class Cache(Protocol):
@@ -20,7 +20,7 @@ class Cache(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """The bytes that it holds, estimated."""
+        """The bytes that the cache holds, estimated."""
         ...
 
     def forget(self) -> None:
@@ -35,7 +35,7 @@ class _Entry:
 
 
 class Caches:
-    """The caches of a process by name. One with the name of another replaces it."""
+    """The caches of a process by name. A new cache replaces an earlier one of its name."""
 
     __slots__ = ("_entries", "_reported")
 
@@ -58,8 +58,8 @@ class Caches:
         self.observe(f"{_OWN}{name}", lambda: cache.size_bytes, cache.forget)
 
     def size_bytes(self, on_problem: Callable[[str], None]) -> int:
-        """The size of all caches together. One whose size cannot be read counts 0; ``on_problem`` is called once, until
-        it can be read again."""
+        """The bytes of all caches together. A cache whose size cannot be read counts 0, and ``on_problem`` is called
+        with a sentence about it: once, until its size can be read again."""
         total = 0
         # A copy: the app may register another cache from a thread meanwhile.
         for name, entry in list(self._entries.items()):
@@ -74,12 +74,12 @@ class Caches:
         return total
 
     def clear_own(self, on_problem: Callable[[str], None]) -> list[str]:
-        """The same of the guard's own alone."""
+        """Clear the guard's own caches, as :meth:`clear_all` does; returns their names."""
         return self.clear_all(on_problem, beginning=_OWN)
 
     def clear_all(self, on_problem: Callable[[str], None], *, beginning: str = "") -> list[str]:
-        """Clear every cache that can be cleared, of a name with this beginning; returns their names. ``on_problem`` is
-        called for each that fails."""
+        """Clear every cache that can be cleared and whose name has this beginning; returns their names. ``on_problem``
+        is called with a sentence about each cache that fails."""
         cleared = []
         for name, entry in list(self._entries.items()):
             if entry.clear is None or not name.startswith(beginning):

@@ -17,8 +17,8 @@ _UNLIMITED: Final = 2**60
 
 @dataclass(frozen=True, slots=True)
 class ControlGroup:
-    """One control group. ``used_bytes`` is its working set, without the file cache that the kernel can take back at
-    once (inactive_file), as the kubelet counts it. ``limit_bytes`` is None if it has no limit."""
+    """One control group. ``used_bytes`` is its working set, as the kubelet counts it: without the file cache that the
+    kernel can take back at once (inactive_file). ``limit_bytes`` is None if the group has no limit."""
 
     used_bytes: int
     limit_bytes: int | None
@@ -46,7 +46,7 @@ _V2: Final = _Version("sys/fs/cgroup", "memory.current", ("memory.max", "memory.
 
 
 def levels(root: Path = ROOT) -> list[ControlGroup]:
-    """The control group of this process, and those above it that have a limit."""
+    """The control group of this process, and the groups above it that have a limit."""
     found = _membership(root)
     if found is None:
         return []
@@ -64,15 +64,16 @@ def levels(root: Path = ROOT) -> list[ControlGroup]:
 
 
 def _folders_up(mount: Path, path: str) -> Iterator[Path]:
-    """The folders of a control group and of those above it, up to the mount. In a container only a part of the path may
-    be mounted: folders that are missing are passed over on the way up."""
+    """The folders of a control group and of the groups above it, up to the mount. In a container only a part of the
+    path may be mounted, so that some of the folders do not exist."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     for length in range(len(parts), -1, -1):
         yield mount.joinpath(*parts[:length])
 
 
 def _membership(root: Path) -> tuple[_Version, str] | None:
-    """The version of the interface that counts this process's memory, and the path of its control group there."""
+    """The version of the interface that counts this process's memory, and the path of its control group there; None
+    without one."""
     # Version 1 names the controller; version 2 has one line, with the hierarchy 0. A system may have both.
     unified = None
     for line in (text(root / "proc/self/cgroup") or "").splitlines():

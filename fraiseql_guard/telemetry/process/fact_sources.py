@@ -14,7 +14,7 @@ POOL: Final = "pool"
 
 
 class FactSources:
-    """Providers of facts by name. One with the name of another replaces it."""
+    """Providers of facts by name. A new provider replaces an earlier one of its name."""
 
     __slots__ = ("_providers", "_reported")
 
@@ -29,8 +29,8 @@ class FactSources:
         self._reported.discard(name)
 
     def ask(self, name: str, on_problem: Callable[[str], None]) -> Facts | None:
-        """The facts of this moment; None if there are none. ``on_problem`` is called once for a provider that fails,
-        until it works again."""
+        """The facts of this moment; None if there are none. ``on_problem`` is called with a sentence about a provider
+        that fails: once, until it works again."""
         provider = self._providers.get(name)
         if provider is None:
             return None

@@ -13,7 +13,7 @@ from fraiseql_guard.telemetry.process.memory import resident_bytes
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection found. ``freed_bytes`` is by how much the resident memory fell; None where it is not known.
+    """What a garbage collection found. ``freed_bytes`` is by how much the resident memory fell; None if not known.
 
     Python keeps most of the memory that it frees, so that 0 is an ordinary result.
     """
@@ -36,10 +36,10 @@ def freeze_startup_objects() -> None:
 
 
 def collect_garbage(root: Path = ROOT) -> Collected:
-    """Collect all generations at once.
+    """Collect the garbage of all generations at once.
 
-    Frozen objects are left out here as well. To collect them they would have to be thawed, and what is frozen again
-    afterwards would include all that happens to be alive in the incident: none of it would be freed later by itself.
+    Frozen objects are left out here as well. They would have to be thawed and frozen again, and then with them all that
+    happens to be alive in the incident: none of it would be freed later by itself.
 
     The whole process stands still meanwhile, in whichever thread this runs: the collector holds the interpreter's lock.
     """

@@ -77,7 +77,7 @@ class Health:
 
     async def report(self) -> Report:
         """The health of the process, at most a second old. Never raises."""
-        # Probes of several balancers come by the second: none costs more than a look.
+        # Several balancers may probe every second: a report that is fresh enough answers all of them.
         if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
             return self._report
         # Shielded: a client that leaves must not cancel the report of the others.
@@ -125,7 +125,8 @@ class Health:
         return pool
 
     async def _look_at_redis(self, findings: list[tuple[State, str]]) -> Mapping[str, bool] | None:
-        """Ask Redis itself, whether the breaker is open or not, so that a recovery shows at once."""
+        """Ask Redis itself, whether the breaker is open or not, so that a recovery shows at once. None without a
+        Redis."""
         store = self._store
         if self._settings.redis_url is None:
             return None

@@ -1,4 +1,4 @@
-"""Measures how much memory is used, and how much there is: of the container, else of the machine."""
+"""Measures memory: how much is used, and the limit, which is the container's or else the machine's."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Memory:
 
     @property
     def percent(self) -> float:
-        """The same in percent."""
+        """The used part of the limit, in percent."""
         return 100 * self.ratio
 
 
 def read_memory(root: Path = ROOT) -> Memory | None:
     """The memory that counts for this process; None where the system does not tell (no /proc). Never raises.
 
-    Of all control groups with a limit below the machine's memory, the one nearest to its limit counts: there the kernel
-    kills first. Without any, the machine's memory is the limit. Used is then what the control group of this process
-    holds (all workers of a service or container), else what this process alone has resident.
-    """
+    Of all control groups with a limit below the machine's memory, the group nearest to its limit counts: there the
+    kernel kills first. Without such a group the limit is the machine's memory; ``used_bytes`` is then the memory of
+    this process's control group (all workers of a service or container), else the resident memory of this process
+    alone."""
     machine = _machine_bytes(root)
     groups = levels(root)
     bounded = list(_bounded(groups, machine))
@@ -53,7 +53,8 @@ def read_memory(root: Path = ROOT) -> Memory | None:
 
 
 def _bounded(groups: Iterable[ControlGroup], machine: int | None) -> Iterator[Memory]:
-    """The groups with a limit of their own. One above the machine's memory is none: the machine is full before."""
+    """Measurements of the groups with a limit. A limit above the machine's memory does not count: the machine is full
+    before."""
     for group in groups:
         limit = group.limit_bytes
         if limit is not None and (machine is None or limit < machine):

@@ -48,7 +48,7 @@ class MemoryWatch:
         self._passed: frozenset[str] = frozenset()
         self.memory: Memory | None = None
         self.percent = 0.0
-        """Of the last measurement; 0 if nothing is known."""
+        """The used part of the limit in the last measurement, in percent; 0 if not known."""
 
     def look(self, observer: MemoryObserver) -> None:
         """Measure now, and report to the observer."""
@@ -72,6 +72,7 @@ class MemoryWatch:
 
 
 def _is_above(memory: Memory, percent: float, was_above: bool) -> bool:
-    """Whether use is above a threshold. One that was passed counts as passed until use has fallen well below it."""
+    """Whether use is above a threshold. A threshold that was passed (``was_above``) counts as passed until use has
+    fallen HYSTERESIS_PERCENT below it."""
     # Without the margin, use that swings around a threshold would report at each swing.
     return memory.percent > percent - HYSTERESIS_PERCENT if was_above else memory.percent >= percent

@@ -1,4 +1,4 @@
-"""The long-lived parts that watch a process, and what they report to."""
+"""The parts that watch a process for as long as its guard lives, and the observer that they report to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ProcessObserver(MemoryObserver, Protocol):
     """Receives what a :class:`ProcessMonitor` measures."""
 
     def caches_hold(self, size_bytes: int) -> None:
-        """The size of all caches of this process together."""
+        """The bytes that all caches of this process hold together."""
         ...
 
     def warn(self, sentence: str) -> None:
-        """Something that an operator should look at."""
+        """A sentence about something that an operator should look at."""
         ...
 
 

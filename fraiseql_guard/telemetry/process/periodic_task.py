@@ -13,7 +13,7 @@ INTERVAL_SECONDS: Final = 2.0
 
 
 def _nothing() -> None:
-    """The work until there is any."""
+    """Stands in for the work until it is given."""
 
 
 class PeriodicTask:

@@ -7,7 +7,7 @@ from typing import Final
 from fraiseql_guard.core.settings import Settings
 
 SAMPLE_RATE: Final = 10
-"""One in so many ordinary requests is logged."""
+"""One ordinary request in so many has a line, where the setting is ``sampled``."""
 SLOW_SECONDS: Final = 1.0
 """A request that takes so long is always logged."""
 _FAILED: Final = 400
@@ -25,10 +25,10 @@ class AccessLog:
         self._since = 0  # ordinary requests since the last one that was logged
 
     def rate(self, status: int, seconds: float) -> int:
-        """How many requests the line of this one stands for; 0 if it has no line."""
+        """How many requests the line of this request stands for; 0 if it has no line."""
         if self.all or self.off:
             return int(self.all)
-        # Failed and slow requests are what the sample is looked at for: none is left out.
+        # Readers of a sample look for failed and slow requests: each of them has a line.
         if status >= _FAILED or seconds >= SLOW_SECONDS:
             return 1
         self._since += 1

@@ -1,4 +1,4 @@
-"""Which callers failed to authenticate lately: a success after failures is logged whatever else goes on."""
+"""Which callers failed to authenticate lately: a success after failures is logged beyond the log's rate limit too."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecentFailures:
         self._known.put(caller, (count + 1 if now - last < self.window_seconds else 1, now))
 
     def take(self, caller: str, now: float) -> int:
-        """How many failures came before a success of this caller. Forgets them."""
+        """The number of failures before a success of this caller, 0 if they are too old. Forgets them."""
         if not len(self._known):  # nearly always: no work for an ordinary success
             return 0
         count, last = self._known.pop(caller) or (0, now)

@@ -1,4 +1,4 @@
-"""Records what the app reports of its database and of its own security."""
+"""Records what the app reports of its database, and what its own security log reports."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class DatabaseRecorder:
         self._metrics.set(s.DB_CONNECTIONS_WAITING, waiting)
 
     def queried(self, ctx: RequestContext | None, statement: Naming, seconds: float) -> None:
-        """A statement has ended, and the database did not stop it. A slow one has a line, unless its request was
-        stopped: the line about that names the statement as well."""
+        """A statement has ended, and the database did not stop it. A slow statement has a line, unless its request was
+        stopped at its deadline: the line about the request names the statement."""
         self._deferred.add(statement, seconds)
         threshold = self._emitter.settings.slow_query_seconds
         if seconds < threshold or (ctx is not None and timed_out(ctx)):  # nearly always

@@ -1,4 +1,4 @@
-"""How the recorder writes: the metrics, the log, and which warnings were given a moment ago."""
+"""The outputs that all recorders write to: metrics, log lines, and warnings that are not repeated too soon."""
 
 from __future__ import annotations
 
@@ -32,8 +32,7 @@ class SignalEmitter:
         self.settings = settings
 
     def warn(self, sentence: str) -> None:
-        """Log something about the configuration that an operator should look at: each sentence once a minute at
-        most."""
+        """Log a sentence about the configuration for operators: each sentence once a minute at most."""
         if self.due(sentence, 60.0):
             self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
 
@@ -43,8 +42,8 @@ class SignalEmitter:
         self.log.emit(s.FAULT_SEEN, {"part": part, "error": f"{type(error).__name__}: {error}"}, subject=part)
 
     def due(self, what: str, seconds: float) -> bool:
-        """Whether a warning that every request could cause may be given again: once in so many seconds. ``what`` is one
-        of a few texts of the guard's own."""
+        """Whether a warning that every request could cause may be given again: once in so many seconds. ``what`` names
+        the warning, in one of a few texts of the guard's own."""
         now = self.clock()
         given_at = self._given_at.look(what)
         if given_at is not None and now - given_at < seconds:
@@ -53,7 +52,8 @@ class SignalEmitter:
         return True
 
     def emit(self, ctx: RequestContext | None, line: EventLine, *, always: bool = False) -> bool:
-        """Write a line about a request, or about what happened outside of any (None). False if it was left out."""
+        """Write a line about a request, or about a database statement outside of any request (None). False if it was
+        left out."""
         if ctx is not None:
             return self.emit_lazily(ctx, line.event, lambda: line, always=always)
         return self.log.emit(line.event, line.fields, subject=str(line.fields.get("table_name")), **line.extra)
@@ -67,13 +67,14 @@ class SignalEmitter:
         always: bool = False,
         at: float | None = None,
     ) -> bool:
-        """Write a line about a request, which ``make`` is called for only if the log takes it: in a flood of refusals,
-        and of plain requests, most lines are left out. ``at``: when it happened (Unix time), if not now."""
+        """Write a line about a request; False if it was left out. ``make`` is called only if the log takes the line: in
+        a flood of refusals, or of plain requests, most lines are left out. ``at``: when it happened (Unix time), if not
+        now."""
         suppressed = self.log.admit(event, ctx.subject, always=always)
         if suppressed is None:
             return False
         line = make()
-        # What every request can tell comes first: the line's own fields win over it.
+        # Fields that every request has come first: the line's own fields win over them.
         known: dict[str, Any] = {
             "user_id": ctx.user_id,
             "ip_address": ctx.address,
@@ -84,7 +85,7 @@ class SignalEmitter:
         extra = {"request_id": ctx.request_id, **line.extra}
         if (given := ctx.client_request_id) is not None:
             extra["client_request_id"] = given
-        # The lines of answered requests are many, and say nothing of limits.
+        # Lines of answered requests have no rule: they are many, and say nothing of limits.
         if ctx.rule is not None and ctx.rule.name and event is not s.HTTP_REQUEST:
             extra["rule"] = ctx.rule.name
         if ctx.carrier is not None:
@@ -96,5 +97,5 @@ class SignalEmitter:
         return True
 
     def leave_out(self, ctx: RequestContext, event: Event, times: int) -> None:
-        """Count lines of an event like one that was left out already, without making them."""
+        """Count so many further lines about this caller as left out, without making them."""
         self.log.leave_out(event, ctx.subject, times)

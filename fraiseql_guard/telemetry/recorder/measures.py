@@ -1,6 +1,6 @@
-"""What was measured of a GraphQL request, as its log line and the statistics of usage carry it.
+"""The measures of a GraphQL request, as its log line and the statistics of usage carry them.
 
-One form for both: what ``fraiseql-guard tune`` reads in a log is what it reads of a running fleet.
+Both have one form, so that ``fraiseql-guard tune`` reads the same from a log and from a running fleet.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.telemetry.log.sanitize import safe_text
 
 MAX_ROOT_FIELDS: Final = 5
-"""Root fields that are named."""
+"""Most root fields that the measures name."""
 MAX_NAME_CHARS: Final = 64
 """Characters of a name that are kept. With the numbers beside them, the measures of a line stay below 1,200 bytes."""
 
 
 def measures_of(ctx: RequestContext) -> dict[str, Any]:
-    """What was measured of a GraphQL request that has ended, in numbers and short names.
+    """The measures of a GraphQL request that has ended, in numbers and short names.
 
-    ``caller`` tells apart whose buckets requests take from, without naming them. ``code`` is why it was refused, or
-    would be in monitor mode (then ``enforced`` is false); ``used``, ``capacity`` and ``refill`` (tokens a second) are
-    those of its main bucket. What is not known is left out. All texts are such as a log line can show.
+    ``caller`` stands for the subject whose buckets pay, without naming it. ``code`` is why the request was refused, or
+    would be in monitor mode (then ``enforced`` is false); ``used``, ``capacity`` and ``refill`` (tokens a second)
+    describe its main bucket. Unknown measures are left out. All texts are safe to log (sanitize.safe_text).
     """
     found: dict[str, Any] = {"caller": ctx.limit_subject.token, "tier": tier_of(ctx)}
     measured = ctx.measured
@@ -39,7 +39,7 @@ def measures_of(ctx: RequestContext) -> dict[str, Any]:
     if ctx.database_seconds is not None:
         found["database_ms"] = round(ctx.database_seconds * 1000, 3)
     if ctx.untimed or (measured is not None and measured.subscribes):
-        found["untimed"] = True  # it lasts for as long as the client wants it
+        found["untimed"] = True  # a subscription lasts for as long as the client wants it
     found.update(_bucket_of(ctx))
     found.update(_refusal_of(ctx))
     return found
@@ -58,7 +58,7 @@ def _short(names: Iterable[str]) -> list[str]:
 
 
 def _bucket_of(ctx: RequestContext) -> Mapping[str, Any]:
-    """The state of the bucket that the request paid from first: its caller's own."""
+    """The state of the request's first bucket, which is its caller's own; {} without one."""
     if not ctx.buckets:
         return {}
     bucket = ctx.buckets[0]
@@ -85,5 +85,6 @@ def _refusal_of(ctx: RequestContext) -> Mapping[str, Any]:
 
 
 def _telling(denials: tuple[Denial, ...]) -> Denial:
-    """The one that says what the operation asked for, if any does: a sanction may stand before it."""
+    """The denial of the query limits, whose numbers describe the operation, else the first: a sanction may stand before
+    it."""
     return next((each for each in denials if each.owner is Protection.QUERY_LIMITS), denials[0])

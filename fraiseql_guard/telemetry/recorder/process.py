@@ -1,4 +1,4 @@
-"""Records what becomes of the guard itself: its start and modes, its store, its keys, its process, operators' actions.
+"""Records what happens to the guard itself: its start and modes, its store, its keys, its process, operators' actions.
 
 Stores, key sources, the process monitor and the heartbeat report through observers (protocols of their own), and
 :class:`ProcessRecorder` is the observer of all of them.
@@ -31,7 +31,7 @@ from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
 from fraiseql_guard.telemetry.recorder.remedies import remedy
 
 _MOST_DOCUMENTS: Final = 50
-"""Documents of the app's own that the gauge tells apart at once; further ones share one series. A document that is no
+"""Most documents of the app's own with a series of the gauge; further documents share one series. A document that is no
 longer in force makes room for another."""
 
 
@@ -61,7 +61,8 @@ class ProcessRecorder:
             self._metrics.set(s.MODE_MONITOR, int(monitors), protection.value)
 
     def built(self, version: str, fingerprint: str) -> None:
-        """The version of this process, and the fingerprint of its settings. Former ones count 0 from now on."""
+        """Show the version of this process and the fingerprint of its settings; the series of earlier ones are 0 from
+        now on."""
         labels = (version, fingerprint)
         if self._build not in ((), labels):
             self._metrics.set(s.BUILD_INFO, 0, *self._build)
@@ -102,19 +103,19 @@ class ProcessRecorder:
         self._metrics.set(s.IN_FLIGHT, operations)
 
     def waiting(self, requests: int) -> None:
-        """How many requests wait for their rate now."""
+        """How many requests wait now until their bucket has refilled."""
         self._metrics.set(s.WAITING, requests)
 
     def waited(self, outcome: WaitOutcome) -> None:
-        """A request waits no more, or had no place to."""
+        """A request has ended its wait for a bucket, or there was no place for it to wait."""
         self._metrics.inc(s.WAITS, outcome.value)
 
     def adjusted(self, reason: AdjustmentReason, count: int) -> None:
-        """What requests have paid was changed after their answers, or could not be."""
+        """The payments of so many requests were changed after their answers, or could not be changed."""
         self._metrics.inc(s.ADJUSTMENTS, reason.value, amount=count)
 
     def overridden(self, overrides: Mapping[str, str]) -> None:
-        """The overrides in force have changed to these."""
+        """The overrides in force have changed: log them all, by name."""
         self._emitter.log.emit(s.OVERRIDDEN, {"overrides": overrides})
 
     def commanded(self, command: str, actor: str) -> None:
@@ -146,7 +147,7 @@ class ProcessRecorder:
 
     def app_documents(self, documents: Mapping[str, AppDocument]) -> None:
         """Show all documents of the app's own that are in force, by their hash: by how much each exceeds its limit."""
-        shown = dict.fromkeys(self._documents.values(), 0.0)  # those that are in force no longer show 0
+        shown = dict.fromkeys(self._documents.values(), 0.0)  # documents that are no longer in force show 0
         for query_hash, document in documents.items():
             labels = self._documents.get(query_hash) or self._labels_for(query_hash, document, documents, shown)
             shown[labels] = max(shown.get(labels, 0.0), document.actual / max(1.0, document.limit))
@@ -194,19 +195,19 @@ class ProcessRecorder:
         self._emitter.log.emit(s.MEMORY_CRITICAL, {**_of_memory(memory), "swap_used_bytes": memory.swap_used_bytes})
 
     def caches_hold(self, size_bytes: int) -> None:
-        """The size of all caches of this process together."""
+        """The bytes that all caches of this process hold together."""
         self._metrics.set(s.CACHE_SIZE, size_bytes)
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def acted(self, event: Event, fields: Mapping[str, Any]) -> None:
-        """An operator did something: write the line of the audit."""
+        """Write the audit's line about an operator's action."""
         if event is s.ADMIN_BLOCK:
             self._metrics.inc(s.SANCTIONS, PolicyName.OPERATOR.value)
         self._emitter.log.emit(event, fields, subject=str(fields.get("actor", "")))
 
     def noticed(self, hook: Hook, outcome: HookOutcome, times: int) -> None:
-        """Count what became of notices to one of the app's functions."""
+        """Count notices to one of the app's functions, by their outcome."""
         self._metrics.inc(s.NOTICES, hook.value, outcome.value, amount=times)
 
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
@@ -225,7 +226,8 @@ class ProcessRecorder:
         self._metrics.inc(s.STORE_FALLBACKS, policy)
 
     def store_unreadable(self, family: KeyFamily, detail: str, first: bool) -> None:
-        """An entry of the store cannot be read, and is left out. Each is counted; the first of a family has a line."""
+        """An entry of the store cannot be read, and is left out. Each entry is counted; the first of a key family has a
+        line."""
         self._metrics.inc(s.STORE_UNREADABLE, family.value)
         if first:
             self._emitter.log.emit(s.STORE_UNREADABLE_SEEN, {"family": family.value, "detail": detail})

@@ -1,7 +1,7 @@
 """Which counters move and which lines are written for a refusal, by its code.
 
-Pure functions; the table at the end of the file says which code has which. A code without a row leaves a plain line
-(``guard.request_refused``).
+Pure functions; the table at the end of the file assigns them to codes. A code without a row moves no counter here and
+leaves a plain line (``guard.request_refused``).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Count = tuple[Metric, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class EventLine:
-    """One log line: its event, those of the event's fields that only the occasion knows, and extra fields that the
-    event does not have in the vocabulary."""
+    """One log line: its event, values for the event's own fields, and extra fields that the event does not have in the
+    vocabulary."""
 
     event: Event
     fields: Mapping[str, Any]
@@ -39,7 +39,7 @@ class EventLine:
 
 
 LazyLine = tuple[Event, Callable[[], EventLine]]
-"""A line that is made only if it is written: most of a flood are not."""
+"""The event of a line, and the function that makes the line, which is called only if the log takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def user_label(ctx: RequestContext) -> str:
 
 
 def address_label(ctx: RequestContext) -> str:
-    """The caller's address as a label; of an IPv6 address the prefix that is one caller for the limits."""
+    """The caller's address as a label; for IPv6 the prefix that counts as one caller (the /64, or another prefix)."""
     return ctx.address_subject.name
 
 
@@ -140,7 +140,7 @@ def _text_of(ctx: RequestContext) -> Mapping[str, str]:
 
 
 def _unless_protocol(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:
-    """An unknown hash is an ordinary step of automatic persisted queries."""
+    """No line for an answer below 400: an unknown hash is an ordinary step of automatic persisted queries."""
     return () if denial.status < _REFUSED else _plain_lines(ctx, denial, settings)
 
 
@@ -202,7 +202,7 @@ def _limit_line(ctx: RequestContext, denial: Denial, settings: Settings) -> Even
 
 
 def _admin_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
-    """``presented``: there was something to accept, and it was wrong."""
+    """A line about a refused operator. ``presented``: the request had credentials, and they were wrong."""
     return (
         (
             s.ADMIN_LOGIN_FAILED,
@@ -216,7 +216,7 @@ def _timeout_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> I
 
 
 def _timeout_line(ctx: RequestContext, denial: Denial) -> EventLine:
-    at_work = ctx.statement  # of the database, while the time is up; the app need not tell
+    at_work = ctx.statement  # the statement that the database runs now; None where the app does not report it
     statement = at_work() if at_work else None
     fields = {
         **fields_of(statement, denial.actual or 0),
@@ -248,7 +248,7 @@ def operation_of(ctx: RequestContext | None) -> Mapping[str, Any]:
 
 
 def _moment(seconds: object) -> str | None:
-    """A NumericDate (RFC 7519) in the form of a line's timestamp; None for what is none."""
+    """A NumericDate (RFC 7519) in the form of a line's timestamp; None for a value that is none."""
     try:
         moment = datetime.fromtimestamp(float(seconds), UTC)  # type: ignore[arg-type]
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,7 +11,7 @@ from fraiseql_guard.core.signals import Code
 
 
 def remedy(code: Code) -> str:
-    """The sentence of a code. KeyError for a code without one, which a test rules out."""
+    """The remedy against refusals with this code. KeyError for a code without one, which a test rules out."""
     return _REMEDIES[code]
 
 

@@ -1,4 +1,4 @@
-"""Records what becomes of requests: counters, histograms, log lines, and marks on spans."""
+"""Records the outcome of requests: counters, histograms, log lines, and marks on spans."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ from fraiseql_guard.telemetry.recorder.sockets import SocketRecorder
 from fraiseql_guard.telemetry.spans import active_span, mark, sampled_trace
 
 OnRequest = Callable[[RequestContext, float, int], None]
-"""Called with an answered request, the seconds that it took, and how many requests like it this stands for (then the
-seconds are those of all of them together)."""
+"""Called with an answered request, its duration in seconds, and the number of requests like it that this call stands
+for (above 1 the seconds are their sum)."""
 OnRefusal = Callable[[RequestContext, Denial, bool], None]
 """Called with a request, its denial, and whether that is enforced (False: monitor mode)."""
 
@@ -57,7 +57,7 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class RefusalObserver(Protocol):
-    """Is told of refusals and sanctions, to tell the app of them."""
+    """Receives refusals and sanctions, to notify the app's functions."""
 
     def refused(self, ctx: RequestContext, denial: Denial, *, enforced: bool, times: int = 1) -> None:
         """Requests like this one were refused, or would be."""
@@ -69,11 +69,11 @@ class RefusalObserver(Protocol):
 
 
 class RequestRecorder:
-    """Turns what became of requests into metrics and log lines; ``process``, ``database`` and ``sockets`` do so for the
-    rest.
+    """Turns the outcome of requests into metrics and log lines. ``process``, ``database`` and ``sockets`` are the
+    recorders for everything else.
 
-    ``on_request`` is told of each answered request (but for those of operators, of Prometheus and of probes),
-    ``on_refusal`` of each refusal: what the fleet's statistics are made of. ``clock`` counts seconds.
+    For the fleet's statistics, ``on_request`` is called with each answered request (but for requests of operators,
+    Prometheus and probes), and ``on_refusal`` with each refusal. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -127,12 +127,12 @@ class RequestRecorder:
     ) -> None:
         """Have a request that is over counted soon, together with others.
 
-        ``query_seconds``: how long the app worked on a GraphQL request, None if none reached it; ``failed``: whether
-        that request ended in errors. ``counted``: plain metrics are mounted.
+        ``query_seconds``: how long the app worked on a GraphQL request, None if no GraphQL request reached it;
+        ``failed``: whether it ended in errors. ``counted``: plain metrics are mounted.
         """
-        ctx.body = ctx.rewritten = None  # it is not needed any more, and may be large
+        ctx.body = ctx.rewritten = None  # not needed any more, and may be large
         if counted:
-            # Span and time of this very request: when it is counted, another one is active.
+            # Span and time of this request: when it is counted, another span is active.
             if ctx.span is None:
                 ctx.span = active_span() or ""
             ctx.ended_at = ctx.ended_at or self.log.now()
@@ -141,7 +141,7 @@ class RequestRecorder:
     def _count_finished(
         self, ctx: RequestContext, seconds: float, counted: bool, query_seconds: float | None, failed: bool
     ) -> None:
-        elsewhere = ctx.told_outside  # what a guard further outside counts of the same request
+        elsewhere = ctx.told_outside  # what an outer guard counts of the same request
         if ctx.measured is not None and "measures" not in elsewhere:
             self._count_measures(ctx, ctx.measured)
         if query_seconds is not None and "query" not in elsewhere:
@@ -154,12 +154,12 @@ class RequestRecorder:
                 self._record_answer(ctx, seconds, count="answer" not in elsewhere)
 
     def flush(self) -> None:
-        """Count everything that waits to be counted, now."""
+        """Count now all requests and statements that wait to be counted."""
         self._deferred.flush()
         self.database.flush()
 
     def authenticated(self, ctx: RequestContext) -> None:
-        """A request came with a token that was verified just now. One that was verified before leaves no line."""
+        """Write the line of a request with a token that was verified just now. A token in the cache leaves no line."""
         self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
 
     def _count_token(self, identity: Identity, times: int = 1) -> None:
@@ -188,8 +188,8 @@ class RequestRecorder:
         return not any(written)
 
     def repeated(self, ctx: RequestContext, denial: Denial, times: int, seconds: float, *, counted: bool) -> None:
-        """Requests like ``ctx`` were refused like it, ``times`` times, in ``seconds`` of work together. They count
-        wherever it did; there are enough lines about it already. ``counted``: plain metrics are mounted."""
+        """Record ``times`` further requests like ``ctx``, which got its refusal again, in ``seconds`` of work together.
+        The counters of ``ctx`` move, and no lines are written. ``counted``: plain metrics are mounted."""
         self._count_refusal(ctx, denial, times)
         for event, _ in self._lines(ctx, denial):
             self._emitter.leave_out(ctx, event, times)
@@ -236,7 +236,7 @@ class RequestRecorder:
             self._observer.refused(ctx, denial, enforced=False)
 
     def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
-        """This request brought a sanction into force, or would have (``enforced`` of its policy)."""
+        """This request brought a sanction into force, or would have where its policy only monitors."""
         escalation = imposed.escalation
         if escalation.enforced:
             self._metrics.inc(s.SANCTIONS, escalation.policy.value)
@@ -247,7 +247,7 @@ class RequestRecorder:
             self._observer.imposed(ctx, imposed)
 
     def login(self, ctx: RequestContext, outcome: LoginOutcome) -> None:
-        """The app reported a login, or asked about one that is locked. The latter is only counted: the line was written
+        """The app reported a login, or asked about a locked one. A locked login is only counted: the line was written
         when the lockout began."""
         self._metrics.inc(s.LOGINS, outcome.value)
         if outcome is LoginOutcome.FAILED:
@@ -269,7 +269,7 @@ class RequestRecorder:
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
 
     def publish(self) -> None:
-        """Set the gauges of how many addresses fail, and what is open, at the moment."""
+        """Set the gauges of the addresses that fail at the moment, and of open sockets and subscriptions."""
         now = self._emitter.clock()
         for source, failing in self._failing.items():
             self._metrics.set(s.FAILING_ADDRESSES, failing.count(now), source.value)
@@ -280,17 +280,17 @@ class RequestRecorder:
         self._metrics.inc(s.DISCONNECTS)
 
     def _report_request(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
-        """Tell ``on_request`` of a request of a caller: not of an operator's, nor of Prometheus and probes."""
+        """Call ``on_request``, unless the request is an operator's, Prometheus's or a probe's."""
         if ctx.actor or ctx.open_to_all or kind_of(ctx) is RequestKind.OWN:
             return
         self._on_request(ctx, seconds, times)
 
     def _record_answer(self, ctx: RequestContext, seconds: float, *, count: bool) -> None:
-        """Count an answered request (``count``: unless a guard further outside does), and write its access line."""
+        """Count an answered request if ``count`` (no outer guard does), and write its access line."""
         if count:
             self._count_answer(ctx, seconds)
         if ctx.carrier is not None:
-            return  # a message of a socket, which leaves lines when it is opened and closed
+            return  # an operation over a socket, which has lines when it is opened and closed
 
         rate = self._access.rate(ctx.status, seconds)
         if not rate:
@@ -301,7 +301,7 @@ class RequestRecorder:
             extra: dict[str, Any] = {"duration_ms": round(seconds * 1000, 3)}
             if rate > 1:
                 extra["sample_rate"] = rate
-            # Only where a line is written, so that they cost the others nothing.
+            # Made here, so that requests without a line pay nothing for their measures.
             if self._measures and ctx.operation:
                 extra |= {**operation_of(ctx), s.MEASURES: measures_of(ctx)}
             return EventLine(s.HTTP_REQUEST, fields, extra)
@@ -327,16 +327,16 @@ class RequestRecorder:
     # --- successes after failures -------------------------------------------------------------------------------------
 
     def _note_failure(self, ctx: RequestContext, denial: Denial) -> None:
-        """Remember a failure that may be a guess: a denial that is an offence. A token that is missing or has expired
-        is none, because every session begins with one."""
+        """Remember a failure that may be a guess: a denial that is a brute-force offence. A missing or expired token is
+        no guess, because sessions begin with one."""
         superseded = ctx.superseded_denial
         offences = (denial.offence, superseded.offence if superseded is not None else None)
         if PolicyName.BRUTE_FORCE in offences:
             self._failures.note(ctx.address_subject.name, self._emitter.clock())
 
     def _succeeded(self, ctx: RequestContext, event: Event) -> None:
-        """Write the line of a success. One that follows failures of the same address may be a break-in: the log's rate
-        limit does not hold for it."""
+        """Write the line of a success. A success after failures of the same address may be a break-in: the log's rate
+        limit does not hold for its line."""
         before = self._failures.take(ctx.address_subject.name, self._emitter.clock())
         extra = {"failures_before": before} if before else _NOTHING
         self._emitter.emit(ctx, EventLine(event, _NOTHING, extra), always=before > 0)
@@ -348,6 +348,5 @@ def _not_enforced(make: Callable[[], EventLine]) -> EventLine:
 
 
 def _refused(ctx: RequestContext) -> bool:
-    """Whether this guard or one further inside refused a request: then it counts as a refusal, not as an error of the
-    app."""
+    """Whether this guard or an inner one refused a request: then it counts as a refusal, not as an error of the app."""
     return ctx.denial is not None or ctx.refused_inside

@@ -1,4 +1,4 @@
-"""Records what becomes of WebSockets and of subscriptions, whatever carries them."""
+"""Records WebSockets, and subscriptions over WebSockets and streamed answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from fraiseql_guard.telemetry.recorder.refusal_signals import EventLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketLife:
-    """What a WebSocket has been, told when it is closed. ``closing_code`` is that of RFC 6455, section 7.4."""
+    """The totals of a closed WebSocket. ``closing_code`` is the status code of RFC 6455, section 7.4; ``seconds`` is
+    how long it was open."""
 
     closing_code: int
     reason: ClosingReason
@@ -29,7 +30,7 @@ class SocketLife:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionLife:
-    """What a subscription over a streamed answer has been, told when it has ended."""
+    """The totals of an ended subscription over a streamed answer."""
 
     reason: ClosingReason
     seconds: float
@@ -92,8 +93,8 @@ class SocketRecorder:
         self._metrics.observe(s.SUBSCRIPTION_SECONDS, seconds)
 
     def stream_ended(self, ctx: RequestContext, transport: Transport, life: SubscriptionLife) -> None:
-        """A subscription over a streamed answer has ended, which says so itself in no other line: its request is
-        recorded with the time to its first event."""
+        """A subscription over a streamed answer has ended. No other line says so: its request is recorded with the time
+        to its first event."""
         self.unsubscribed(transport, life.seconds)
 
         def line() -> EventLine:
@@ -109,22 +110,22 @@ class SocketRecorder:
 
     @property
     def open(self) -> Mapping[str, int]:
-        """WebSockets by their protocol, and subscriptions that other answers carry."""
+        """How many WebSockets are open, by protocol, and how many subscriptions over streamed answers, by transport."""
         streamed = {name.value: self._subscriptions[name] for name in Transport if name is not Transport.SOCKET}
         return {**{protocol.value: count for protocol, count in self._sockets.items()}, **streamed}
 
     @property
     def opened_in_all(self) -> int:
-        """WebSockets that were opened so far."""
+        """How many WebSockets were opened so far."""
         return self._opened
 
     @property
     def closed_in_all(self) -> Mapping[str, int]:
-        """WebSockets that were closed so far, by reason."""
+        """How many WebSockets were closed so far, by reason."""
         return {reason.value: count for reason, count in self._closed.items()}
 
     def publish(self) -> None:
-        """Set the gauges of what is open at the moment, and of what may be."""
+        """Set the gauges of open sockets and subscriptions, and of the most sockets that may be open."""
         self._metrics.set(s.SOCKETS_LIMIT, self._emitter.settings.max_sockets)
         for protocol in SocketProtocol:
             self._metrics.set(s.SOCKETS, self._sockets[protocol], protocol.value)

@@ -1,5 +1,5 @@
-// The section "Limits": of each limit what requests ask for, what it refuses, and which value would fit. It is asked for
-// while the section is open, and no more often than workers sum up what they see.
+// The section "Limits": for each limit what requests ask for, what it refuses, and which value would fit. The page asks
+// for it while the section is open, and no more often than workers sum up their requests.
 
 import { Distribution } from "./distribution.js";
 import { byId, make, reconcile, setText } from "./dom.js";
@@ -12,7 +12,7 @@ export class Advice {
   #askedAt = -Infinity;
   #asked = false;
 
-  /** `act.setValue` sets what is recommended; `act.turn` asks the server now. */
+  /** `act.setValue` sets a recommended value; `act.turn` asks the server now. */
   constructor(act) {
     this.section = byId("advice");
     this.list = byId("advice-list");
@@ -25,7 +25,7 @@ export class Advice {
     });
   }
 
-  /** What to ask for; null while the section is closed, or was asked for a moment ago. */
+  /** The API's path to ask; null while the section is closed, or if it was asked a moment ago. */
   get path() {
     this.#asked = this.section.open && performance.now() - this.#askedAt >= EVERY_MS;
     if (!this.#asked) return null;
@@ -33,7 +33,7 @@ export class Advice {
     return "limits-advice";
   }
 
-  /** Show the answer; undefined if there was none. */
+  /** Show the answer `found`; undefined if there was none. */
   show(found) {
     if (!this.#asked) return;
     this.list.classList.toggle("old", !found);
@@ -66,7 +66,7 @@ export class Advice {
   }
 }
 
-/** One limit. */
+/** The card of one limit: its distribution, its values, and the button that sets the recommended one. */
 class Limit {
   constructor({ title, variable, tier }, set) {
     this.title = make("h3", { tabindex: "-1" }, title);
@@ -117,7 +117,7 @@ function fitting({ recommended, value, sets, as_recommended: refuses }) {
   return sets ? `${value}, which refuses ${effect(refuses)}` : "as it is";
 }
 
-/** What a value refuses, in words. Of a rate minutes of callers are counted, and not requests. */
+/** What a value refuses, in words. For a rate the server counts minutes of callers, not requests. */
 function effect({ requests, share, operations, callers }) {
   if (!requests) return "nothing of this";
   const whose = format.plural(callers, "caller");

@@ -6,10 +6,10 @@ let csrfToken = "";
 /** The session has ended, or there was none. */
 export class Ended extends Error {}
 
-/** Nobody answered, or nobody we know. */
+/** No answer came, or an answer of another server than the guard's API. */
 export class Lost extends Error {}
 
-/** The API said no. `problem` is what it said (RFC 9457). */
+/** The API refused the request. `problem` is its answer (RFC 9457). */
 export class Refused extends Error {
   constructor(status, problem) {
     super(problem.detail || problem.errors?.[0]?.message || `the answer was ${status}`);
@@ -25,7 +25,7 @@ export async function open(token) {
   return session;
 }
 
-/** Whose session this is; Ended without one. */
+/** The session of the cookie; throws Ended without one. */
 export async function resume() {
   const session = await send("GET", "session");
   csrfToken = session.csrf_token;

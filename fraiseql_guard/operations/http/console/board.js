@@ -1,4 +1,4 @@
-// What the console shows: from the API's values to tiles, charts and tables.
+// The board: shows the API's values as tiles, charts and tables.
 
 import { Advice } from "./advice.js";
 import { byId, make, reconcile, setText } from "./dom.js";
@@ -24,7 +24,10 @@ const TILES = [
 const UNKNOWN = "?";
 const WITH_MODE = new Set(["rate_limit", "auth", "query_limits", "timeout"]);
 
-/** `act` is what its buttons do: lift, blockThis, takeBack, closeSocket, clearLimit, setValue and why, each called with an item; and `turn`, when something else is to be shown. */
+/**
+ * `act` has the actions of the buttons: lift, blockThis, takeBack, closeSocket, clearLimit, setValue and why, each called
+ * with an item. `act.turn` is called when another page or section is to be shown.
+ */
 export class Board {
   constructor(act) {
     this.charts = new Map();
@@ -52,7 +55,7 @@ export class Board {
     this.advice = new Advice(act);
   }
 
-  /** Show what has been answered; a list that was not is left as it was. */
+  /** Show the answers; a list without an answer is left as it was. */
   show({ status, blocks, offenders, refusals, sockets, limits, actions, advice }) {
     if (status) this.#status(status);
     const alone = status?.alone;
@@ -96,7 +99,7 @@ export class Board {
     this.#mode(status.workers);
   }
 
-  /** What only watches stands in the header, wherever the page is scrolled to. */
+  /** Name the protections in monitor mode in the header, which is seen wherever the page is scrolled to. */
   #mode(workers) {
     const text = monitored(workers);
     if (workers.length) byId("mode").hidden = text === "";
@@ -156,7 +159,7 @@ function sanctions({ sanctions: known, alone }) {
   return { value: UNKNOWN, sub: alone ? `${format.count(alone.sanctions)} known to this worker` : "not known" };
 }
 
-/** Which protections only watch, and in how many workers if not in all; empty if all enforce. */
+/** The protections in monitor mode, and in how many workers if not in all; empty if all enforce. */
 function monitored(workers) {
   const counts = new Map();
   for (const { modes } of workers) {
@@ -204,7 +207,7 @@ function sockets(all) {
   return { value: format.count(open), sub: `${format.count(total(known.map((each) => each.opened_last_minute)))} opened in the last minute` };
 }
 
-/** Whether a worker's configuration is not that of most. */
+/** Whether a worker's configuration differs from that of most workers. */
 function differs(worker, all) {
   const alike = all.filter(({ fingerprint }) => fingerprint === worker.fingerprint).length;
   return alike * 2 <= all.length && all.length > alike;

@@ -1,4 +1,4 @@
-// Charts of five minutes as SVG. What they show is also said as text, and in the table below them.
+// Charts of five minutes as SVG. Their values are also given as text, and in the table below them.
 
 import { make, setAttribute, setText } from "./dom.js";
 import { STEP_SECONDS, STEPS } from "./series.js";
@@ -90,7 +90,7 @@ export function shape(tag, attributes) {
   return node;
 }
 
-/** The next 1, 2 or 5 times a power of ten; 1 for nothing. */
+/** The end of an axis: 1, 2 or 5 times a power of ten, not below the peak; 1 if all values are 0. */
 function ceiling(peak) {
   if (peak <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(peak));

@@ -1,4 +1,4 @@
-// The operator's console: logs in, asks the API every two seconds, and shows what it says.
+// The operator's console: logs in, asks the API every two seconds, and shows its answers.
 
 import { close, Ended, look, Lost, open, resume } from "./api.js";
 import { Board } from "./board.js";
@@ -56,7 +56,7 @@ function plan() {
   if (!document.hidden) timer = setTimeout(poll, Math.min(SLOWEST_MS, EVERY_MS * 2 ** failures));
 }
 
-/** How fresh is what is shown? Said only when it changes: it is read aloud. */
+/** Show how old the shown values are. Changed only if the text is another, because screen readers read it aloud. */
 function say(status, reason) {
   const since = lastGood === null ? "" : ` What is shown is of ${clock(lastGood)}.`;
   let [mood, text] = ["live", "Live"];
@@ -68,7 +68,7 @@ function say(status, reason) {
   byId("board").classList.toggle("stale", !status);
 }
 
-/** The text of a store that does not answer. */
+/** The text for a store that does not answer. */
 function aloneText({ alone, workers: [worker] }) {
   const whose = alone && worker ? `this is what the worker ${worker.host} · ${worker.pid} knows by itself` : "lists may be old";
   return `The store does not answer: ${whose}, and nothing can be changed.`;
@@ -89,7 +89,7 @@ function askForToken(message = "") {
   byId("token").focus();
 }
 
-/** Forget everything that was shown, and say why. */
+/** Remove all values from the page, and say why. */
 function ended() {
   clearTimeout(timer);
   remember(null);
@@ -129,13 +129,13 @@ byId("log-out").addEventListener("click", async () => {
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : poll()));
 window.addEventListener("online", () => poll());
 
-/** When the session ends, so that nobody asks for one that cannot be there. */
+/** Remember when the session ends, so that a new page does not ask for a session that has ended. */
 function remember(until) {
   try {
     if (until === null) localStorage.removeItem(SESSION_UNTIL);
     else localStorage.setItem(SESSION_UNTIL, String(until));
   } catch {
-    // a browser that keeps nothing
+    // a browser that stores nothing
   }
 }
 

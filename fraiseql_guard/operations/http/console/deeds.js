@@ -1,4 +1,4 @@
-// What an operator does here: block, lift, set a limit, watch only, ask why. Each says what it did.
+// The operator's actions: block, lift, set a limit, monitor, ask why. Each shows a sentence about what it did.
 
 import { change, look, Ended, Lost, Refused } from "./api.js";
 import { byId, make, setText } from "./dom.js";
@@ -12,7 +12,7 @@ const LASTS = [[900, "15 minutes"], [HOUR, "an hour"], [14_400, "4 hours"], [86_
 const SWITCHES = { mode: ["mode", "protection"], setting: ["settings", "variable"], document: ["document-blocks", "document"], operation: ["operation-blocks", "operation"] };
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:.]*)(\/\d{1,3})?$/i;
 
-/** Wires the forms. `refresh` shows the new state, `ended` is told of the session's end. Returns what tables' buttons do. */
+/** Wires the forms. `refresh` shows the new state; `ended` is called when the session has ended. Returns the actions of the tables' buttons. */
 export function deeds({ refresh, ended }) {
   const attempt = async (run, say, button = null) => {
     if (button) button.setAttribute("aria-busy", "true");
@@ -84,7 +84,7 @@ export function deeds({ refresh, ended }) {
   };
 }
 
-/** Block; what is dangerous is asked about first. null if the answer was no. */
+/** Block a target; a dangerous block needs the operator's confirmation. null if the operator declined. */
 async function block(fields) {
   try {
     return await change("POST", "blocks", { body: fields });
@@ -116,7 +116,7 @@ function lift(target) {
   return change("DELETE", "lockouts", { query });
 }
 
-/** Lift all automatic ones; says how far it is while it goes on. */
+/** Lift all automatic sanctions, and show the progress. */
 async function liftAll() {
   let done = await change("POST", "lift", { body: { origin: "automatic" } });
   while (done.details.running) {
@@ -196,7 +196,7 @@ function fillBlock(target) {
   byId("block-reason").focus({ preventScroll: true });
 }
 
-/** What looks like an address is one, until somebody says otherwise. */
+/** Choose "address" for a text that looks like one, until the operator chooses the kind. */
 function guessKind(form) {
   const field = byId(`${form}-who`);
   let chosen = false;

@@ -6,10 +6,10 @@ import { make, setAttribute, setText } from "./dom.js";
 import * as format from "./format.js";
 
 const HEIGHT = 100;
-const LEAST = 2; // what was seen once among millions is still seen
+const LEAST = 2; // the lowest bar: a value seen once among millions stays visible
 const QUANTILES = ["p50", "p99", "p99.9"];
 
-/** The server has placed everything on its logarithmic axis (operations/tuning/histogram.py): this only draws. */
+/** Draws a distribution. The server has placed all values on its logarithmic axis (operations/tuning/histogram.py). */
 export class Distribution {
   constructor() {
     this.svg = shape("svg", { preserveAspectRatio: "none", role: "img" });

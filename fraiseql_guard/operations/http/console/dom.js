@@ -1,12 +1,12 @@
-// Everything that is put into the page goes through here: as text, never as markup. The page's policy refuses markup.
+// Writes all content of the page: as text, never as markup. The page's Content-Security-Policy refuses markup.
 
 export const byId = (id) => document.getElementById(id);
 
 const LONGEST_WORD = 18;
 
 /**
- * A text that breaks between words and, where these are long, behind what joins their parts: QUERY_TOO_MANY_TOKENS never
- * becomes QUERY_TOO_M and ANY_TOKENS. What is longer than any word (a digest) breaks where there is no room for it.
+ * The nodes of a text that breaks between words, and in long words behind the marks that join their parts:
+ * QUERY_TOO_MANY_TOKENS never becomes QUERY_TOO_M and ANY_TOKENS. A longer part (a digest) breaks where the line ends.
  */
 function worded(text) {
   const found = [];
@@ -37,7 +37,7 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Change a text only if it is another: what a screen reader reads and what is selected stays undisturbed. */
+/** Change a text only if it is another, so that a screen reader or a selection in it is not disturbed. */
 export function setText(node, text) {
   if (node.textContent !== text) node.replaceChildren(...worded(text));
 }
@@ -47,8 +47,8 @@ export function setAttribute(node, name, value) {
 }
 
 /**
- * Make a parent's children those of the items, by key: those that stay are updated where they are.
- * With `still` nothing that is there changes its place, so that nothing jumps away from a pointer or loses the focus.
+ * Give a parent one child for each item, by key; children whose items stay are updated in place.
+ * With `still` no child changes its place, so that none jumps away from a pointer or loses the focus.
  */
 export function reconcile(parent, items, { key, create, update, still = false }) {
   const there = new Map([...parent.children].map((child) => [child.dataset.key, child]));

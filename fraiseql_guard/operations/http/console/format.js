@@ -6,7 +6,7 @@ const SHORT = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 
 export const count = (value) => WHOLE.format(value);
 
-/** 0, 0.3, 9.5, 12, 1,234: as many digits as tell something. */
+/** A number with as many digits as matter: 0, 0.3, 9.5, 12, 1,234. */
 export function number(value) {
   if (Number.isInteger(value) || Math.abs(value) >= 10) return WHOLE.format(value);
   return Math.abs(value) >= 0.1 ? TENTHS.format(value) : SHORT.format(value);
@@ -23,7 +23,7 @@ export function milliseconds(seconds) {
   return seconds >= 1 ? `${number(seconds)} s` : `${number(seconds * 1000)} ms`;
 }
 
-/** 45 s, 12 min, 3 h 20 min, 5 d. */
+/** A duration in seconds as words: 45 s, 12 min, 3 h 20 min, 5 d. */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
@@ -53,7 +53,7 @@ export function clock(at) {
   return `${today ? "" : `${date} `}${time} ${zone(-then.getTimezoneOffset())}`;
 }
 
-/** UTC, or the offset from it in minutes as +05:30. */
+/** A zone as text: UTC, or its offset, given in minutes, as +05:30. */
 function zone(minutes) {
   if (minutes === 0) return "UTC";
   const size = Math.abs(minutes);
@@ -62,10 +62,10 @@ function zone(minutes) {
 
 const two = (value) => String(value).padStart(2, "0");
 
-/** Words of a name: query_limits is "query limits". */
+/** The words of a name: query_limits is "query limits". */
 export const words = (name) => name.replaceAll("_", " ");
 
-/** Whom a target means. */
+/** A target in words: a user, an address, a key or a login. */
 export function target({ user_id, ip_address, identifier, issuer, tenant, key }) {
   if (key) return `key ${key}`;
   if (identifier !== null) return `login ${identifier}${ip_address !== null ? ` from ${ip_address}` : ""}`;

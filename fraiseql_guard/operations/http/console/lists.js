@@ -1,4 +1,4 @@
-// The lists of the console, as tables. `act` is what their buttons do: each is called with the item of its row.
+// The lists of the console, as tables. `act` has the actions of their buttons: each is called with the item of its row.
 
 import { byId } from "./dom.js";
 import * as format from "./format.js";
@@ -147,7 +147,7 @@ function openOperations(operations, open) {
   return [...names, ...(further > 0 ? [`${format.count(further)} more`] : [])].join(", ");
 }
 
-/** What is open in all, and what became of others. */
+/** A sentence: how many connections are open, were opened in the last minute, and were closed in five. */
 export function socketsAbout({ open, opened_last_minute: opened, closed }) {
   const counts = (all) => Object.entries(all).map(([name, count]) => `${format.count(count)} ${format.words(name)}`).join(", ");
   const parts = [counts(open) || "none open", `${format.count(opened)} opened in the last minute`];

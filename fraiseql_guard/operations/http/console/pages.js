@@ -1,11 +1,11 @@
-// A list too long for one page: where its page begins, and the buttons that turn it.
+// The pages of a long list: where the shown page begins, and the buttons that turn pages.
 
 import { byId, setText } from "./dom.js";
 import * as format from "./format.js";
 
 const PER_PAGE = 50;
 
-/** `turned` is called when another page is wanted; `query` says which. The buttons are those of ids `name`-pages. */
+/** `turned` is called when the operator turns a page; `query` then asks for that page. The buttons are in #NAME-pages. */
 export class Pages {
   #before = [];
 
@@ -28,7 +28,7 @@ export class Pages {
     return cursor === undefined ? `limit=${PER_PAGE}` : `limit=${PER_PAGE}&cursor=${encodeURIComponent(cursor)}`;
   }
 
-  /** Say which page this is. A page that has become empty is left for the one before it. */
+  /** Show which page this is. An empty page gives way to the page before it with the next answer. */
   show({ items, next_cursor: next, total }) {
     this.next = next;
     if (items.length === 0 && this.#before.length) this.#before.pop();

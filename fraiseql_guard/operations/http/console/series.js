@@ -1,4 +1,4 @@
-// Five minutes of the whole fleet: the workers' series added up, and what each of them means.
+// Five minutes of the whole fleet: the workers' series added up, with the title and unit of each.
 
 import { count, milliseconds, number, words } from "./format.js";
 
@@ -38,7 +38,7 @@ export function added(workers) {
   return sums;
 }
 
-/** What is shown of a series: its values in its unit, and texts for the present, the five minutes and the minutes. */
+/** A series for the page: its values in its unit, and texts for now, for the five minutes, and for each minute. */
 export function signal(name, sums) {
   const raw = sums.get(name) ?? new Array(STEPS).fill(0);
   const title = TITLES[name] ?? `Refused by ${words(name.replace(PROTECTION, ""))}`;
@@ -68,7 +68,7 @@ function meanTime(title, raw, requests) {
   };
 }
 
-/** The names in the order in which they are shown: what is refused comes by protection. */
+/** The names of the series in the order of the page: the refusals of each protection follow all refusals. */
 export function names(sums) {
   const protections = [...sums.keys()].filter((name) => name.startsWith(PROTECTION));
   return ["requests", "refusals", ...protections, "would_refuse", "errors", "seconds", "queries"];

@@ -1,11 +1,11 @@
-// Tables that are updated in place; on a phone each row is a card (console.css), so roles are said outright.
+// Tables that are updated in place. On a phone each row is a card (console.css), so elements carry explicit ARIA roles.
 
 import { make, reconcile, setText } from "./dom.js";
 
 /**
  * A column is {title, cell(item)}: a cell is a text, or {text, sub, tag, number, code, roomy}: a text with a quiet line
  * below and a mark.
- * A column {title, button: {text, label(item), run(item, button)}} holds a button; `label` says which row it is of.
+ * A column {title, button: {text, label(item), run(item, button)}} holds a button; `label` names the button's row.
  */
 export class Table {
   constructor(holder, { caption, shown = false, empty, columns, key }) {
@@ -29,7 +29,7 @@ export class Table {
     holder.append(this.table, this.empty);
   }
 
-  /** What it would show is not known now: what was shown stays, marked as old, and nothing is not shown as none. */
+  /** The items are not known now: shown rows stay, marked as old, and an empty table does not claim that there are none. */
   unknown() {
     this.holder.classList.add("old");
     if (this.table.hidden) setText(this.empty, "Not known while the store does not answer.");
@@ -50,7 +50,7 @@ export class Table {
     if (hadFocus && !this.body.contains(document.activeElement)) this.#keepFocus();
   }
 
-  /** The row with the focus has gone: stay near, not at the top of the page. */
+  /** The row with the focus was removed: focus an element near it, instead of the top of the page. */
   #keepFocus() {
     const next = this.body.querySelector("button") ?? this.table.closest("section")?.querySelector("[tabindex='-1']");
     next?.focus({ preventScroll: true });

@@ -1,7 +1,7 @@
 """A client of Redis: one server, a master behind Sentinels or a cluster, with one multiplexed connection to each.
 
-:func:`open_client` gives a :class:`RedisClient` of three methods: ``call``, ``call_all`` and ``aclose``. The modules of
-this package are its own; all else imports from here.
+:func:`open_client` makes a :class:`RedisClient` with three methods: ``call``, ``call_all`` and ``aclose``. The modules
+of this package are private; other code imports from here.
 """
 
 from __future__ import annotations

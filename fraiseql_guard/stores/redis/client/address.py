@@ -1,4 +1,4 @@
-"""Where a server is, and the commands that a connection to it begins with."""
+"""The address of a server, and the commands that a connection to it begins with."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ REDIS_PORT: Final = 6379
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A path or a host and port, and the greeting: the commands that a connection begins with.
+    """A Unix socket's path, or a host and port, with the ``greeting``: the commands that a connection begins with.
 
-    ``must_be_master`` marks addresses that another server names, and that a failover may have made wrong.
+    ``tls`` is None for a plain connection. ``must_be_master`` marks an address that a Sentinel has named, and that a
+    failover may have made wrong.
     """
 
     path: str | None
@@ -28,7 +29,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Read a redis://, rediss:// or unix:// URL; ValueError (which never holds the URL) if it is none."""
+        """The address of a redis://, rediss:// or unix:// URL; ValueError (which never holds the URL) for any other."""
         return server_of(RedisUrl.parse(url))
 
     def at(self, host: str, port: int) -> Address:
@@ -40,7 +41,7 @@ class Address:
 
 
 def server_of(url: RedisUrl) -> Address:
-    """The first server that a URL names, with the greeting of those that hold keys."""
+    """The first server that a URL names, with the greeting for servers that hold keys."""
     host, port = url.places[0] if url.places else ("localhost", None)
     selection: tuple[Command, ...] = (("SELECT", url.database),) if url.database else ()
     greeting = (*login(url.user, url.password), *selection)
@@ -48,7 +49,7 @@ def server_of(url: RedisUrl) -> Address:
 
 
 def login(user: str, password: str) -> tuple[Command, ...]:
-    """The command that authenticates; none without a password."""
+    """The command that authenticates; () without a password."""
     if not password:
         return ()
     # A server with one password for all (requirepass) needs no user.

@@ -1,4 +1,4 @@
-"""The servers of a deployment behind three methods, for whichever event loop asks."""
+"""The servers of a deployment behind three methods, which any event loop may call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fraiseql_guard.stores.redis.client.topology import Topology, open_topology
 
 
 class _LoopServers:
-    """The servers as one event loop is connected to them."""
+    """The connections of one event loop to the servers."""
 
     __slots__ = ("end", "topology")
 
@@ -23,12 +23,12 @@ class _LoopServers:
 
 
 class RedisClient:
-    """One connection an event loop to each server that is needed, opened when first needed. Made by
-    :func:`open_client`."""
+    """Calls the servers of a deployment. Each event loop has one connection to each server, opened when first needed.
+    Made by :func:`open_client`."""
 
     def __init__(self, deployment: Deployment, scripts: Sequence[Script]) -> None:
         self.clustered = deployment.kind == "cluster"
-        """Whether keys are on several nodes, so that one call reaches those of one hash tag alone."""
+        """Whether keys are on several nodes, so that one call reaches only keys of one hash tag."""
         # Sockets and futures belong to the event loop in which they were made, and end with it.
         self._ours: PerLoop[_LoopServers] = PerLoop(lambda _: _LoopServers(open_topology(deployment, scripts)))
 
@@ -38,7 +38,7 @@ class RedisClient:
         return self._ours.here().topology.call(key, question, timeout_seconds=timeout_seconds)
 
     async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
-        """The answers of all servers that hold keys, in the same order each time; StoreError if one fails."""
+        """The answers of all servers that hold keys, always in one order; StoreError if one fails."""
         return await self._ours.here().topology.call_all(command, timeout_seconds=timeout_seconds)
 
     async def aclose(self) -> None:
@@ -49,13 +49,13 @@ class RedisClient:
 
 
 def open_client(url: str, scripts: Sequence[Script] = ()) -> RedisClient:
-    """A client of the servers that a URL names, which teaches each of them the scripts. Nothing is connected yet;
-    ValueError (which never holds the URL) if it is none."""
+    """A client of the servers that a URL names, which loads ``scripts`` into each of them. Nothing is connected yet;
+    ValueError (which never holds the URL) for an unusable URL."""
     return RedisClient(Deployment.parse(url), scripts)
 
 
 def servers_of(url: str) -> Hashable:
-    """What all URLs of the same servers and database have in common; ValueError if it is none."""
+    """A value that is equal for all URLs of the same servers and database; ValueError for an unusable URL."""
     deployment = Deployment.parse(url)
     # The password is left out: two URLs with different users are the same servers.
     database = [command[1] for command in deployment.server.greeting if command[0] == "SELECT"]

@@ -1,4 +1,4 @@
-"""The nodes of a Redis cluster: finds the one that holds a key, also while slots move (redis.io: cluster-spec)."""
+"""The nodes of a Redis cluster: finds the node that holds a key, also while slots move (redis.io: cluster-spec)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from fraiseql_guard.stores.redis.client.connection import CONNECT_SECONDS, Redis
 
 SLOTS: Final = 16_384
 REDIRECTS: Final = 4
-"""Redirects in a row that are followed: with more of them the cluster disagrees with itself."""
+"""Most redirects in a row that are followed: with more the nodes of the cluster disagree."""
 MAP_PAUSE_SECONDS: Final = 0.1
-"""Shortest time between two questions for the map: failures come by the hundred."""
+"""Shortest time between two requests for the map of slots: failures come by the hundred."""
 
 Place = tuple[str, int]
 
 
 def key_slot(key: str) -> int:
-    """The slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it if it has none."""
+    """The slot of a key: CRC16 (XMODEM) of its hash tag, or of the whole key without one."""
     start = key.find("{")
     end = key.find("}", start + 1)
-    # An empty tag is none.
+    # Empty braces are no tag.
     tag = key[start + 1 : end] if start >= 0 and end > start + 1 else key
     return crc_hqx(tag.encode(), 0) % SLOTS
 
@@ -36,8 +36,8 @@ class Cluster:
     """One connection to each node (a Topology). ``seeds`` are asked for the map first, and again when no other node
     answers.
 
-    A node that fails while others answer does not open the breaker: only its part of the callers is without a store. A
-    cluster that is down as a whole says so (CLUSTERDOWN), which opens it.
+    A node that fails while others answer does not open the breaker: only callers in its slots are without a store. A
+    cluster that is down as a whole answers CLUSTERDOWN, which opens the breaker.
     """
 
     def __init__(self, seeds: Sequence[Address], *, scripts: Sequence[Script] = ()) -> None:
@@ -67,7 +67,7 @@ class Cluster:
                 target = redirection(error.detail, place)
                 if target is None:
                     raise self._failure(error, place) from None
-                # An ASK is for this one question; a MOVED is for good, and the map has changed.
+                # An ASK holds for this command alone; a MOVED is permanent, and the map has changed.
                 asking = error.detail.startswith("ASK ")
                 if not asking:
                     self._slots[slot] = target
@@ -123,14 +123,14 @@ class Cluster:
             self._mapping.ensure_running()
 
     async def _map(self) -> None:
-        """Ask all known nodes who holds which slots; the first whole answer is the map."""
+        """Ask all known nodes for the map of slots; the first complete answer is used."""
         seeds = ((seed.host, seed.port) for seed in self._seeds)
         # Known nodes first, then the seeds: all are asked at once, and one of them may be gone.
         places = list(dict.fromkeys((*self._slots, *seeds)))
         asked = [asyncio.ensure_future(self._map_of(place)) for place in places]
         try:
             for answer in asyncio.as_completed(asked):
-                # An answer that is not whole is passed over, as one that does not come.
+                # An incomplete answer is passed over, like a missing one.
                 with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):
                     try:
                         self._slots = await answer
@@ -139,7 +139,7 @@ class Cluster:
                         continue
                     break
         finally:
-            # The other questions are of no use any more.
+            # The other answers are not needed any more.
             self._mapped_at = self._loop.time()
             for task in asked:
                 task.cancel()
@@ -151,16 +151,16 @@ class Cluster:
         return read_slots(reply, place)
 
     async def _close_unmapped(self) -> None:
-        """Close connections to addresses that hold no slots: a seed's other name, a node that was removed."""
+        """Close idle connections to addresses without slots: another name of a seed, a node that was removed."""
         known = set(self._slots)
         for place in [one for one, connection in self._connections.items() if one not in known and connection.idle]:
             await self._connections.pop(place).aclose()
 
 
 def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
-    """The node of each slot, from the answer to CLUSTER SLOTS; LookupError if it names none.
+    """The node of each slot, from the answer of the node ``asked`` to CLUSTER SLOTS; LookupError if it names no node.
 
-    A slot that no node holds is given to the node that was asked, which answers CLUSTERDOWN until one does.
+    A slot that no node holds goes to the node that was asked, which answers CLUSTERDOWN until a node holds it.
     """
     slots: list[Place] = [asked] * SLOTS
     found = False

@@ -1,4 +1,4 @@
-"""What a server can be asked: commands, and calls of Lua scripts that are packed beforehand."""
+"""The requests to a server: commands, and calls of Lua scripts that are packed beforehand."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Script:
 
     @classmethod
     def of(cls, text: str) -> Script:
-        """The script of a text."""
+        """The script with this text; its digest is computed."""
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 @dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class ScriptCall:
-    """A packed call of a script; ``sha`` is the script's digest, ``key`` where it runs, and ``namespace`` what that key
-    begins with.
+    """A packed call of a script. ``sha`` is the script's digest, ``key`` routes the call to a node, and ``namespace``
+    is the beginning of that key.
 
-    ``command`` makes it as a command, for a server that does not know the script any more.
+    ``command`` makes the call as a command, for a server that does not know the script any more.
     """
 
     sha: str
@@ -45,7 +45,7 @@ Question = Command | ScriptCall
 
 
 def pack(command: Command) -> bytes:
-    """A command as it goes over the wire; StoreError if a part of it cannot be sent."""
+    """The bytes of a command on the wire; StoreError if a part of it cannot be sent."""
     try:
         packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub allows one part alone
     except (TypeError, ValueError, hiredis.HiredisError) as error:  # text that is no UTF-8

@@ -1,7 +1,7 @@
 """One connection to a server that all requests of an event loop share.
 
 Commands are written at once and answered in order: a thousand simultaneous requests need neither a pool nor a queue,
-and a request that gives up costs no connection. It takes a tenth of a pooled client's CPU time
+and a request that gives up costs no connection. A call takes a tenth of a pooled client's CPU time at 64 calls at once
 (docs/design/measurements.md).
 """
 
@@ -25,11 +25,11 @@ from fraiseql_guard.stores.redis.client.reply_timeouts import ReplyTimeouts
 from fraiseql_guard.stores.redis.client.wire import Wire
 
 CONNECT_SECONDS: Final = 1.0
-"""Longest attempt to connect; requests that wait for it give up at their own deadlines."""
+"""Longest attempt to connect; waiting requests give up at their own deadlines."""
 _CONNECT_SHARE: Final = 0.8
-"""The part of its first caller's time that an attempt to connect may take, if that is more than usual."""
+"""An attempt to connect may take this part of its first request's timeout, if that is longer than CONNECT_SECONDS."""
 SILENT_SECONDS: Final = 1.0
-"""A connection that leaves a request unanswered for so long is replaced: it may be dead without a sign."""
+"""A connection that leaves a request unanswered for so long is replaced: its server may be gone without a sign."""
 
 _WANTS_TLS: Final = " before it gave any answer: does this port want TLS (rediss://)?"
 _SPEAKS_TLS: Final = ": does this port speak TLS, as rediss:// says?"
@@ -37,11 +37,11 @@ _SPEAKS_TLS: Final = ": does this port speak TLS, as rediss:// says?"
 _ASKING: Final = pack(("ASKING",))
 
 Find = Callable[[], Awaitable[Address]]
-"""Finds the server before a connection is opened. May raise StoreError."""
+"""Returns the address of the server before a connection is opened. May raise StoreError."""
 
 
 def fixed(address: Address) -> Find:
-    """A server that stays where it is."""
+    """Finds a server whose address does not change."""
 
     async def find() -> Address:
         return address
@@ -50,9 +50,10 @@ def fixed(address: Address) -> Find:
 
 
 class RedisConnection:
-    """Requests of one event loop to one server: connects with the first one, and anew when the connection was lost.
+    """Sends the requests of one event loop to one server: connects with the first one, and anew when the connection was
+    lost.
 
-    Each connect loads ``scripts`` into the server, which may forget them: then a call brings its script along.
+    Each connect loads ``scripts`` into the server. If the server has forgotten them, a call sends its script again.
     """
 
     def __init__(self, find: Find, *, scripts: Sequence[Script] = (), connect_seconds: float = CONNECT_SECONDS) -> None:
@@ -64,7 +65,7 @@ class RedisConnection:
         self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
         self._connect_seconds = self._attempt_seconds = connect_seconds
         self._wire: Wire | None = None
-        # What was asked before there was a connection, in order.
+        # Requests that wait for a connection, in order.
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
         self._connecting = LoopTask(self._connect)
 
@@ -83,7 +84,7 @@ class RedisConnection:
 
         ``asking`` announces that the command follows a cluster's ASK.
         """
-        # Packed first: what cannot be sent fails before it takes a place in the queue.
+        # Packed first: a command that cannot be sent fails before it takes a place in the queue.
         packed = question.packed if isinstance(question, ScriptCall) else pack(question)
         deadline = self._loop.time() + timeout_seconds
         reply = await self._exchange(packed, deadline, timeout_seconds, asking)
@@ -100,12 +101,12 @@ class RedisConnection:
         raise self._failure(text)
 
     async def _teach(self, command: Command, deadline: float, asking: bool) -> Any:
-        """Ask a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
+        """Repeat a call for a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
 
-        EVAL loads the script and runs it; requests that come right behind it on the connection need only call again.
+        EVAL loads the script and runs it; requests right behind it on the connection repeat their call as it was.
         """
         sha, now = str(command[1]), self._loop.time()
-        # Another request has just brought the script along on this connection.
+        # Another request has just sent the script over this connection.
         if now - self._taught.get(sha, -math.inf) < SILENT_SECONDS:
             reply = await self._exchange(pack(command), deadline, max(0.0, deadline - now), asking)
             if not isinstance(reply, hiredis.ReplyError):
@@ -136,15 +137,15 @@ class RedisConnection:
         if self._wire is not None and self._wire.lost is None:
             self._wire.send(packed, futures)
         else:
-            # What is asked before there is a connection waits for it, in order.
+            # Requests wait for the connection in order.
             self._backlog.append((packed, futures))
             if not self._connecting.running:
-                # Who waits longer has it tried for longer, and hears in time why it failed.
+                # A request with more time lets the attempt take longer, and still learns in time why it failed.
                 self._attempt_seconds = max(self._connect_seconds, _CONNECT_SHARE * timeout_seconds)
                 self._connecting.ensure_running()
 
     def _unread(self) -> asyncio.Future[Any]:
-        """A place in the queue for an answer that is not read."""
+        """A place in the queue for an answer that is dropped."""
         future: asyncio.Future[Any] = self._loop.create_future()
         future.cancel()
         return future
@@ -156,7 +157,8 @@ class RedisConnection:
         return error
 
     def reconnect(self, detail: str) -> None:
-        """Drop the connection, because the server is elsewhere now: what waits fails, and the next request connects."""
+        """Drop the connection, because the server is elsewhere now: waiting requests fail, and the next one
+        connects."""
         if self._wire is not None:
             self._wire.abort(detail)
 
@@ -165,7 +167,7 @@ class RedisConnection:
             self._wire.abort(f"no answer for {SILENT_SECONDS:.0f} s")
 
     async def _connect(self) -> None:
-        # A new wire, which takes the place of the lost one only when it is greeted.
+        # A new wire, which replaces the lost wire only once it is greeted.
         wire, address = Wire(self._loop), None
         try:
             async with asyncio.timeout(self._attempt_seconds):
@@ -197,8 +199,8 @@ class RedisConnection:
     async def _greet(self, wire: Wire, address: Address) -> None:
         """Authenticate, select the database, and load the scripts.
 
-        A first answer is awaited before anything long is sent: a server that wants a password hangs up on a long
-        command before it, and the reason would be lost with the connection.
+        A first answer is awaited before any long command is sent: a server that wants a password hangs up on a long
+        command, and the reason would be lost with the connection.
         """
         role: tuple[Command, ...] = (("ROLE",),) if address.must_be_master else ()
         commands = (*address.greeting, *role) or (("PING",),)
@@ -209,29 +211,30 @@ class RedisConnection:
             raise _with_hint(lost, address, replies)
         if role:
             _raise_replica(replies[-1])
-        # Scripts that cannot be loaded are no error: they are sent when they are needed.
+        # Scripts that cannot be loaded are no error: a call sends them when they are needed.
         replies = await self._replies(wire, tuple(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
         if (lost := _lost(replies)) is not None:
             raise lost
 
     async def _replies(self, wire: Wire, commands: Sequence[Command]) -> list[Any]:
-        """The answers to some commands; in the place of one that did not come, its StoreError."""
+        """The answers to some commands; a StoreError stands in the place of each answer that did not come."""
         futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
         if commands:
             wire.send(b"".join(pack(command) for command in commands), futures)
         return await asyncio.gather(*futures, return_exceptions=True)
 
     async def _give_up(self, wire: Wire, error: StoreError) -> None:
-        # The socket first: a request that hears of the failure may ask again at once, and must find no attempt at work.
+        # The socket first: a request that learns of the failure may ask again at once, and must find no running
+        # attempt.
         await wire.drop(error.detail)
         while self._backlog:
-            # Each request gets an error of its own: a traceback belongs to one.
+            # Each request gets an exception of its own, because raising one adds to its traceback.
             _, futures = self._backlog.popleft()
             if not futures[-1].done():
                 futures[-1].set_exception(StoreError(error.reason, error.detail))
 
     async def aclose(self) -> None:
-        """Drop the connection and wait until it is gone. The next request connects anew."""
+        """Drop the connection and wait until it is closed. The next request connects anew."""
         await self._connecting.aclose()
         wire, self._wire = self._wire, None
         if wire is not None:
@@ -240,13 +243,13 @@ class RedisConnection:
 
 
 def _with_hint(lost: StoreError, address: Address, replies: Sequence[Any]) -> StoreError:
-    """The failure; where the server gave no answer at all to a plain connection, with what may be wrong."""
+    """The failure of a connection; with a hint at TLS if the server gave a plain connection no answer at all."""
     silent = address.tls is None and all(isinstance(reply, StoreError) for reply in replies)
     return StoreError(lost.reason, f"{lost.detail}{_WANTS_TLS}" if silent else lost.detail)
 
 
 def _raise_replica(role: Any) -> None:
-    """StoreError if the answer to ROLE is not that of a master. Without the right to ask, the writes will tell."""
+    """StoreError if the answer to ROLE is not a master's. If this user may not ask, writes to a replica will fail."""
     if isinstance(role, list) and role[0] != b"master":
         raise StoreError("server", "READONLY the server that was named as the master is none yet")
 
@@ -257,7 +260,7 @@ def _lost(replies: Sequence[Any]) -> StoreError | None:
 
 
 def _raise_refusal(reply: Any, *, must_succeed: bool) -> None:
-    """StoreError if a server refuses the connection: it wants a password or another one, or has no room.
+    """StoreError if a server refuses the connection: it wants a password, or another one, or has too many clients.
 
     A command that this user may not run (NOPERM) is no refusal, unless it belongs to the greeting.
     """
@@ -271,7 +274,7 @@ def _raise_refusal(reply: Any, *, must_succeed: bool) -> None:
 
 
 def _cause(error: Exception, address: Address | None) -> str:
-    """Why connecting failed; where TLS may be the reason, with what to look at."""
+    """Why connecting failed; with a hint where TLS may be the reason."""
     text = str(error) or "connecting took too long"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{text}: ssl_ca_certs names the file of the authority that signs it"

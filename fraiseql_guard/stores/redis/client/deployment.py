@@ -16,7 +16,7 @@ class Deployment:
     """The servers that a URL names.
 
     ``seeds`` are the server itself, the Sentinels to ask for the master, or the first nodes of the cluster; ``server``
-    has the greeting of those that hold keys, wherever they are.
+    has the greeting for the servers that hold keys; ``master`` is the name that Sentinels know it by.
     """
 
     kind: Kind
@@ -26,7 +26,8 @@ class Deployment:
 
     @classmethod
     def parse(cls, text: str) -> Deployment:
-        """Read a URL; ValueError (which never holds the URL) if it is none (redis_urls.ACCEPTED).
+        """The deployment of a URL in one of the forms of redis_urls.ACCEPTED; ValueError (which never holds the URL)
+        for any other.
 
         ``sentinel_username`` and ``sentinel_password`` in the query are for the Sentinels. ``rediss+`` is TLS with
         every server, with the same ``ssl_*`` options.

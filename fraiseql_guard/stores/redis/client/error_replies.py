@@ -14,16 +14,16 @@ _SERVER: Final[Set[str]] = frozenset(
     "BUSY LOADING READONLY OOM NOREPLICAS MASTERDOWN MISCONF CLUSTERDOWN MOVED ASK UNKILLABLE".split()
 )
 _MOVED: Final[Set[str]] = frozenset({"READONLY", "MASTERDOWN"})
-# Inside a script these have no code.
+# Errors without a code of their own inside a script.
 _CLUSTER_DOWN: Final = "while the cluster is down"
 _SLOT_IS_MOVED: Final = re.compile("TRYAGAIN|access a non local key")
 _INSIDE_A_SCRIPT: Final = re.compile(r"-([A-Z]+) ")  # 6.2: "ERR Error running script (...): @user_script:1: -OOM ..."
 
 
 def reply_error(text: str) -> tuple[StoreError, bool]:
-    """The failure that an error reply stands for, and whether another server may have taken over."""
+    """The StoreError for an error reply, and whether another server may have taken over as master."""
     code = text.partition(" ")[0]
-    # A failure inside a script names its own code further on.
+    # The error of a command inside a script has its code further on in the text.
     if code == "ERR" and (inside := _INSIDE_A_SCRIPT.search(text)):
         code = inside[1]
     if code in _REFUSED or _REFUSED_TEXTS.search(text):

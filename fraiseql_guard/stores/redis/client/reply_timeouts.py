@@ -27,7 +27,8 @@ class ReplyTimeouts:
         self._on_timeout = on_timeout
         self._timers = DeadlineTimers(loop)
         self.watch: Callable[[float, asyncio.Future[Any], float], None] = partial(self._timers.watch, self._expire)
-        """``watch(due, future, timeout_seconds)``: fail it at a moment of the loop's clock, which is after so long."""
+        """``watch(due, future, timeout_seconds)``: fail ``future`` at ``due`` (by the loop's clock), saying that it
+        took longer than ``timeout_seconds``."""
         self.clear: Callable[[], None] = self._timers.clear
         """Forget all requests."""
 
@@ -37,10 +38,10 @@ class ReplyTimeouts:
         # A deadline that fires late gets its lost time back, once.
         now = self._loop.time()
         if late > LATE_SECONDS and not waited_for:
-            # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the command
-            # unsent. A busy loop is not a slow store, so it gets once the time that the loop took away.
+            # The loop was busy (uvloop runs timers before it reads): the answer may be unread, or the command unsent. A
+            # busy loop is not a slow store, so the request gets once the time that the loop took away.
             self._timers.watch(self._expire, now + min(late, timeout_seconds), future, timeout_seconds, True)
             return
         future.set_exception(StoreError("timeout", f"no answer within {timeout_seconds * 1000:.0f} ms"))
-        # In the next turn, when all that are due have failed: it may drop their connection, and fail the others.
+        # In the next turn, when all requests that are due have failed: it may drop the connection, and fail the others.
         self._loop.call_soon(self._on_timeout)

@@ -1,4 +1,4 @@
-"""A master behind Sentinels: finds it, and notices a failover (redis.io: Guidelines for Sentinel clients)."""
+"""Finds the master behind Sentinels, and notices a failover (redis.io: Guidelines for Sentinel clients)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fraiseql_guard.stores.redis.client.connection import RedisConnection, fixed
 ANSWER_SECONDS: Final = 0.4
 """Longest wait for a Sentinel's answer; less than an attempt to connect may take."""
 LOOK_SECONDS: Final = 1.0
-"""Pause between two looks at who the master is, while requests come."""
+"""Pause between two questions for the master, while requests come."""
 
 Place = tuple[str, int]
 
@@ -32,7 +32,7 @@ class Sentinels:
     async def find(self) -> Place:
         """Host and port of the master that most of the Sentinels name.
 
-        All are asked at once, and the first majority decides: a Sentinel that is dead or frozen costs nothing, and one
+        All are asked at once, and the first majority decides: a dead or frozen Sentinel costs no time, and a Sentinel
         that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
         """
         votes, failures = await self._votes()
@@ -44,7 +44,8 @@ class Sentinels:
         raise StoreError("connection", "the Sentinels know no master of this name")
 
     async def _votes(self) -> tuple[Counter[Place], list[StoreError]]:
-        """The masters that the Sentinels name, until more than half of them agree, and the failures to answer."""
+        """The votes for each master, counted until more than half of the Sentinels agree, and the failures to
+        answer."""
         questions = (connection.call(self._command, timeout_seconds=ANSWER_SECONDS) for connection in self._connections)
         asked = {asyncio.ensure_future(question) for question in questions}
         votes: Counter[Place] = Counter()
@@ -67,7 +68,7 @@ class Sentinels:
 
 
 class WatchedMaster:
-    """The server that the Sentinels name (a Topology). ``server`` has its greeting, wherever it is.
+    """The master that the Sentinels name (a Topology). ``server`` has the greeting for it, at whatever address.
 
     The Sentinels are asked with each connect, and every second while requests come: after a failover by order the old
     master lives on for seconds, and takes writes that it forgets later.
@@ -98,7 +99,7 @@ class WatchedMaster:
         await self._sentinels.aclose()
 
     async def _find(self) -> Address:
-        # Asked with each connect: what was the master may be a replica now.
+        # Asked with each connect: the last master may be a replica now.
         self._place = await self._sentinels.find()
         return self._server.at(*self._place)
 

@@ -14,14 +14,14 @@ from fraiseql_guard.stores.redis.client.sentinel import WatchedMaster
 
 
 class Topology(Protocol):
-    """The servers of a deployment as one event loop sees them. The first call connects."""
+    """The servers of a deployment, for one event loop. The first call connects."""
 
     def call(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
         """The answer of the server that holds ``key``; StoreError if it is an error or comes too late."""
         ...
 
     async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
-        """The answers of all servers that hold keys, in the same order each time; StoreError if one fails."""
+        """The answers of all servers that hold keys, always in one order; StoreError if one fails."""
         ...
 
     async def aclose(self) -> None:

@@ -18,8 +18,8 @@ _TOGETHER: Final = 16
 class Wire(asyncio.Protocol):
     """A transport with the requests that wait for its answers.
 
-    ``lost`` is the reason of its end, once it has ended. Every request keeps its place until its answer came, also one
-    whose caller has given up, so that answers are never mixed up.
+    ``lost`` is the reason why the connection has ended, None before. Every request keeps its place until its answer
+    comes, even after its caller has given up, so that answers are never mixed up.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -37,13 +37,13 @@ class Wire(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream's transport is a Transport
         raw = transport.get_extra_info("socket")
         if raw is not None:
-            # A peer that is gone without a word is noticed also where no request waits.
+            # So that a peer that vanished is noticed also while no request waits.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
-            # Answers come in the order of the requests; the reader gives itself when there is no whole one.
+            # Answers come in the order of the requests; the reader returns this object when no whole answer is left.
             while (reply := self._reader.gets()) is not self:
                 future, _ = self._waiting.popleft()
                 # A request that has given up keeps its place; its answer is read and dropped.
@@ -62,9 +62,9 @@ class Wire(asyncio.Protocol):
 
         The first write of a turn of the loop goes out at once, the others of that turn together, sixteen at most. A
         system call for each would be a third of the cost of an exchange; keeping all until the end of the turn would
-        leave Redis idle while this process works, and this process while Redis does.
+        leave Redis idle while this process works, and this process idle while Redis works.
         """
-        # Where no request waits, this is the only one for now, and there is nothing to collect.
+        # While no request waits, this is the only one for now, and there is nothing to collect.
         alone, now = not self._waiting, self._loop.time()
         for future in futures:
             self._waiting.append((future, now))
@@ -94,15 +94,15 @@ class Wire(asyncio.Protocol):
 
     @property
     def waits(self) -> bool:
-        """Whether an answer is still to come."""
+        """Whether a request waits for its answer."""
         return bool(self._waiting)
 
     def silent_seconds(self) -> float:
-        """How long the oldest request has waited."""
+        """How long the oldest request has waited; 0 if none waits."""
         return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0
 
     def abort(self, detail: str) -> None:
-        """Drop the connection; everything that waits for it has failed."""
+        """Drop the connection: all waiting requests fail with ``detail``."""
         if self.lost is None:
             self.lost = StoreError("connection", detail)
         while self._waiting:
@@ -110,7 +110,7 @@ class Wire(asyncio.Protocol):
             if not future.done():
                 future.set_exception(StoreError("connection", detail))
         if self._transport is not None:
-            # abort, not close: nothing is sent any more of requests that have failed by now.
+            # abort, not close: requests that have failed by now must not be sent any more.
             self._transport.abort()
 
     async def drop(self, detail: str) -> None:

@@ -1,13 +1,13 @@
 -- Change buckets after their request was admitted: give tokens back, take what it has cost more, or only look.
 --
 -- KEYS[1]  the first bucket's key, b:<bucket> (admit.lua): every key below begins as it does, up to the hash tag
--- ARGV     for each charge: bucket, capacity, tokens per window, window in seconds, and tokens: to be given back if
---          negative, none to be looked at
+-- ARGV     for each charge: bucket, capacity, tokens per window, window in seconds, and tokens (negative: give back,
+--          positive: take, 0: only look)
 --
--- Reply    for each charge: what remains, in millionths of a token
+-- Reply    for each charge: what remains in its bucket, in millionths of a token
 --
--- Tokens that are given back fill a bucket at most, tokens that are taken empty it at most: nothing is refused here, and no
--- sanction is asked for. A look writes nothing.
+-- Tokens that are given back fill a bucket at most, tokens that are taken empty it at most: nothing is refused here,
+-- and no sanction is asked for. A look writes nothing.
 
 local base = string.match(KEYS[1], '^.-}:')
 local time = redis.call('TIME')

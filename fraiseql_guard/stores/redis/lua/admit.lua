@@ -1,32 +1,37 @@
 -- Settle the whole bill of one request in one step: sanctions, buckets, offences (stores/protocol.py: AdmitRequest).
 --
--- KEYS[1]  a key of the subject that this call reads, for the call to be routed by. Every key below begins as it does,
---          with namespace:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
---          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
--- KEYS[2]  where another than the subject pays (AdmitRequest.limit_subject): the override of its limits, l<member>. Its
---          buckets begin as that does; those of the last charges, the subject's own, begin as KEYS[1].
--- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
---          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
---          longest name name ' with the names of all policies, number of charges, how many of them, the last, are fixed, how many of these, the last, are the subject's own, and 1 if another node has refused the request already; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
---          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
---          in seconds, length of the sanction in seconds, mode, weight of the offence; then, if it is any, the patience in us
---          with which a refusal is waited for, and is no offence.
+-- KEYS[1]  a key of the subject that this call reads, which routes the call. Every key below begins like it, with
+--          namespace:{tag}:  so that one node of a cluster has all of them. While the slot is being moved, the old node
+--          fails at the first key that it lacks, before anything is taken: all buckets are read before one is written.
+-- KEYS[2]  only if another than the subject pays (AdmitRequest.limit_subject): the override of the payer's limits,
+--          l<member>. The payer's buckets begin like it; the buckets of the last charges, the subject's own, begin like
+--          KEYS[1].
+-- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), the subject's member of its group ('' if it
+--          has no group), exempt policies as ' name name ', requests refused from memory, constants of sanctions as
+--          'networks day longest name name ' with the names of all policies, number of charges, how many of the last
+--          charges are fixed, how many of the last fixed charges are the subject's own, and 1 if another node has refused
+--          the request already;
+--          then for each charge: bucket, capacity, tokens per window, window in seconds, cost;
+--          then the escalation of a refusal and the escalation of the request's own offence, each as '' or as: policy,
+--          offences, window in seconds, length of the sanction in seconds, mode, weight of the offence;
+--          then, unless it is 0, the patience in us: a refusal that ends within it is waited for, and is no offence.
 --
 -- Reply    {-1, policy, remaining us, reason, 1 if it is the group's}                    a sanction binds the request
 --          {1 or 0, then for each charge: remaining and wait}                            admitted or refused
---          {3 or 2, burst, its time left in ms, number of windows, then tokens and window for each, then as before} where
---          an override replaced the charges that are not fixed
---          followed by {length us, offences seen, 1 if it is the group's, reason} if a sanction came into force.
+--          {3 or 2, burst, the override's time left in ms, number of windows, then tokens and window for each, then for
+--          each charge: remaining and wait}    admitted or refused, an override replaced the charges that are not fixed
+--          The last two are followed by {length us, offences seen, 1 if it is the group's, reason} if a sanction came
+--          into force.
 --          Remaining is in millionths of a token, wait in us (-1: never).
 --
--- Keys     b:<bucket>  'used at': tokens in use (a bucket that is full is no key, and a raised limit acts at once)
+-- Keys     b:<bucket>  'used at': tokens in use (a full bucket has no key, and a raised limit acts at once)
 --          s<member>   hash: policy -> 'expires reason'          o:<policy>:<member>  list: 'at weight seen' per offence
 --          g           zset: sanctioned members of the group     r:<policy>:<member>  sanctions within a day
 --          l<member>   'tokens window burst actor': an override of the subject's limits. A rate of several windows has
---                      the others before the actor, each as unit separator, tokens, slash, window
+--                      the further windows before the actor, each as unit separator, tokens, slash, window
 --
--- What a key holds in another form than these was written by other software: the call errs, and the caller removes it
--- and calls again (stores/redis/repair.py). A policy of a name that is not known here is one of a newer version, and binds there.
+-- A key in another form than these was written by other software: the call fails, and the caller removes the key and
+-- calls again (stores/redis/repair.py). An unknown policy belongs to a newer version of the guard, and binds only there.
 --
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
@@ -49,7 +54,7 @@ local function binding()
         if expires > 1e17 then
           error('no moment')
         end
-        -- The operator's word comes first; of the others the one that lasts longest, so that Retry-After is true.
+        -- An operator's sanction comes first; of the others the longest, so that Retry-After is true.
         if expires > now and (not found or (operator and not found.operator)
           or (operator == found.operator and expires > found.expires)) then
           found = { operator = operator, expires = expires, policy = policy, reason = reason,
@@ -72,7 +77,7 @@ local function expire_not_before(key, milliseconds)
   end
 end
 
--- A sanction falls on the group instead of one network more, once enough of its networks are sanctioned.
+-- A sanction falls on the group instead of on a further network, once enough of its networks are sanctioned.
 local function bearer(keys, networks)
   if member == '' then
     return ''
@@ -172,7 +177,7 @@ if charges > fixed then
     end
   end
 end
-if override then -- what the subject pays beside its key is dropped
+if override then -- the subject's own charges, beside the payer's, are dropped
   charges, fixed, own_charges = charges - own_charges, fixed - own_charges, 0
 end
 for i = override and charges - fixed + 1 or 1, charges do
@@ -196,7 +201,7 @@ for i, charge in ipairs(wanted) do
   before[key], used = math.min(before[key], capacity), math.min(used, capacity)
   local over = used + cost - capacity
   bills[i] = { key = key, capacity = capacity, rate = rate, wait = 0 }
-  -- A millionth of a token is what microseconds cannot tell.
+  -- A millionth of a token is less than microseconds can resolve.
   if over > 0.000001 then
     fits = false
     bills[i].wait = cost > capacity and -1 or math.ceil(over / rate)
@@ -212,7 +217,7 @@ if override then
   reply = { fits and 3 or 2, unpack(override) }
 end
 for _, bill in ipairs(bills) do
-  -- What was found is written even if nothing is taken: from here on the wait that is told is the wait that there is.
+  -- The tokens in use are written even if nothing is taken, so that the wait in the reply is true from now on.
   local used = fits and held[bill.key] or before[bill.key]
   local left = fits and bill.after or used
   if left > 0 then
@@ -226,7 +231,7 @@ for _, bill in ipairs(bills) do
 end
 
 local function waits(patience)
-  if refused == '1' then -- what the other node has refused is waited for in vain
+  if refused == '1' then -- the other node has refused the request, whatever this one's buckets hold
     return false
   end
   for _, bill in ipairs(bills) do

@@ -1,15 +1,16 @@
--- Trusted documents: look whether they have changed, add some, remove some (stores/documents.py).
+-- Trusted documents: read their version, add documents, remove documents (stores/documents.py).
 --
 -- KEYS[1]  hash, the index: '#' -> version; ':' and an id -> 'SHA-256, size in bytes, facts'. Beside it
---          KEYS[1]:texts, hash: id -> text, which is read by HMGET and never by a poll. Both end KEPT ms after a worker
---          last looked.
--- ARGV     'look': {version, how many documents}. The entries are read by HSCAN, so that neither this server nor the worker
---              that asks stands still for thousands of them: they belong together if a look before and after says the same
+--          KEYS[1]:texts, hash: id -> text, which is read by HMGET and never by a poll. Both expire KEPT ms after a
+--          worker last looked.
+-- ARGV     'look': {version, number of documents}. The entries are read by HSCAN, so that neither this server nor the
+--              worker stands still for thousands of them: they belong together if the looks before and after are equal
 --          'add', most documents, most bytes, then for each: id, SHA-256, size, facts, text:
---              {'conflict', id} or {'full'}, and nothing was changed; else {'done', how many are new or have other facts}
---          'remove', ids: {'done', how many there were}
+--              {'conflict', id} or {'full'} if nothing was changed; else {'done', how many are new or have other facts}
+--          'remove', ids: {'done', how many of the ids the index had}
 --
--- An index that was lost (FLUSHALL, a restart without persistence) has version 0, which no worker that has read one knows.
+-- An index that was lost (FLUSHALL, a restart without persistence) has version 0, which differs from every version that
+-- a worker has read.
 
 local KEPT = 31536000000
 local index, texts = KEYS[1], KEYS[1] .. ':texts'
@@ -20,12 +21,12 @@ local function keep() -- a look must not fail where writes are refused
   redis.pcall('PEXPIRE', texts, KEPT)
 end
 
-local function version_of(text) -- one that none of ours wrote is another than that of no index, so that the index is read
+local function version_of(text) -- a version of other software is read as '1', so that workers read the index
   return text and (string.match(text, '^%d+$') and #text < 18 and text or '1') or '0'
 end
 
 local function changed()
-  -- A version never comes again, also not after the index was lost: it continues from the clock.
+  -- A version is never used twice, even after the index was lost: it continues from the clock.
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
   local version = math.max(tonumber(version_of(redis.call('HGET', index, '#'))) + 1, now)
@@ -62,7 +63,7 @@ for i = 1, #fields, 2 do
   if fields[i] ~= '#' then
     held[string.sub(fields[i], 2)] = fields[i + 1]
     documents = documents + 1
-    bytes = bytes + tonumber(string.match(fields[i + 1], '^%x+ (%d+) ') or 0) -- none of ours wrote one without
+    bytes = bytes + tonumber(string.match(fields[i + 1], '^%x+ (%d+) ') or 0) -- 0: other software wrote it
   end
 end
 local news = {}
@@ -85,7 +86,7 @@ end
 if documents > tonumber(ARGV[2]) or bytes > tonumber(ARGV[3]) then
   return { 'full' }
 end
-for i = 4, #ARGV, 5 do -- also those that are known: a text that was lost is there again
+for i = 4, #ARGV, 5 do -- known documents too: a text that was lost is there again
   redis.call('HSET', texts, ARGV[i], ARGV[i + 4])
 end
 for _, i in ipairs(news) do

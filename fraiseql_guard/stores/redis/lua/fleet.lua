@@ -1,8 +1,8 @@
--- Who is alive (stores/fleet.py).
+-- The living workers and their payloads (stores/fleet.py).
 --
 -- KEYS[1]  zset: worker -> the moment, in us, until which it is alive; beside it KEYS[1]:said, hash: worker -> payload
--- ARGV     'beat', worker, seconds in us (0: it is gone), payload: how many are alive now
---          'read': for each living worker its id and its payload; '' for one that is longer than any of ours
+-- ARGV     'beat', worker, time to live in us (0: the worker ends), payload: number of living workers
+--          'read': for each living worker its id and its payload; '' for a payload that is too long to be the guard's
 --
 -- Two keys, so that a beat of one worker does not carry the payloads of all others through the script.
 

@@ -1,7 +1,7 @@
--- Bring a sanction into force, for enforcing and for monitoring processes alike, in place of one of the same policy.
+-- Bring a sanction into force, for enforcing and for monitoring processes alike. It replaces an earlier one of its policy.
 --
--- KEYS[1]  the subject's sanctions; all keys begin as it does (admit.lua)
--- ARGV     member of its group or '', policy, length in us, reason
+-- KEYS[1]  the subject's sanctions; all keys below begin like it (admit.lua)
+-- ARGV     the subject's member of its group or '', policy, length in us, reason
 
 local base = string.match(KEYS[1], '^.-}:')
 local time = redis.call('TIME')

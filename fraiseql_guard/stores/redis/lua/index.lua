@@ -1,8 +1,8 @@
--- Note sanctions in the index, or strike them out. Notes expire with their sanctions, and the index with its last note.
--- Expired notes go a few at a time: a thousand that end at once must not hold up all other calls.
+-- Write notes to an index, or remove them. Notes expire with their sanctions or limits, and the index with its last note.
+-- Expired notes are removed a few at a time: a thousand that end at once must not hold up all other calls.
 --
--- KEYS[1]  the index: a sorted set of sanctions by the time of their end
--- ARGV     length in us (0 strikes out), then the notes
+-- KEYS[1]  the index: a sorted set of notes by the end of what they note
+-- ARGV     length in us (0 removes), then the notes
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

@@ -1,14 +1,14 @@
 -- End sanctions of a subject and forget its offences. Returns how many sanctions that bound it were in force.
 --
--- KEYS[1]  the subject's sanctions; all keys begin as it does (admit.lua)
--- ARGV     member of its group or '', then the policies
+-- KEYS[1]  the subject's sanctions; all keys below begin like it (admit.lua)
+-- ARGV     the subject's member of its group or '', then the policies
 
 local base, member = string.match(KEYS[1], '^.-}:'), ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local ended = 0
 
--- What is left in force of automatic sanctions decides whether the network still counts towards its group.
+-- The automatic sanctions that stay in force decide whether the network still counts towards its group.
 local function leave_group(keys)
   if member == '' then
     redis.call('DEL', keys .. 'g')

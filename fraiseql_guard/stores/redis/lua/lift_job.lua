@@ -1,14 +1,14 @@
--- The lifting of all sanctions of one origin: who does it, and how far it is (stores/lift_jobs.py).
+-- The job that lifts all sanctions of one origin: its worker and its progress (stores/lift_jobs.py).
 --
--- KEYS[1]  hash with the fields of a job; 'beat', 'started' and 'ended' are moments in us. It is kept an hour after the last
---          write.
--- ARGV     'begin', id, actor, worker, seconds after whose silence a job is taken over, how many sanctions there are:
---              1 if it is the caller's now. A job that a worker does is asked for once more instead
---          'advance', id, how many more were looked at, how many more ended: 1 if it is still the caller's
---          'finish', id, state, why: 1 if it is over. A job that was asked for once more goes on instead
---          'read'
+-- KEYS[1]  hash with the fields of a job; 'beat', 'started' and 'ended' are moments in us. It expires an hour after the
+--          last write.
+-- ARGV     'begin', id, actor, worker, seconds of silence after which a job is taken over, number of sanctions in force:
+--              granted 1 if the job is the caller's now; 0 if a worker does it, who then goes over all sanctions again
+--          'advance', id, how many more were looked at, how many more were lifted: granted 1 if it is the caller's job
+--          'finish', id, state, why: granted 1 if the job is over; 0 if it goes on, because 'begin' came meanwhile
+--          'read': granted 0
 --
--- Reply    {that number, moment in us, then the job as field, value, ...}
+-- Reply    {granted, moment in us, then the job as field, value, ...}
 
 local job, what = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
@@ -59,7 +59,7 @@ if what == 'advance' then
     'lifted', string.format('%.0f', number('lifted') + ARGV[4]))
   return reply(1)
 end
--- Asked for once more while it was at work: what came into force meanwhile ends as well.
+-- A 'begin' came while the job ran: it goes on, so that sanctions that came into force meanwhile end as well.
 if ARGV[3] == 'done' and number('again') == 1 then
   write('beat', text, 'again', 0, 'seen', 0)
   return reply(0)

@@ -1,9 +1,9 @@
--- Override a subject's limits for a while, beginning with full buckets; or end that.
+-- Override a subject's limits for a while, beginning with full buckets; or end the override.
 --
--- KEYS[1]  the override's key, l<member>: every key below begins as it does, up to the hash tag (admit.lua)
--- ARGV     length in ms (0 ends it), what the key is to hold (admit.lua), names of its buckets, if it has any to be filled
+-- KEYS[1]  the override's key, l<member>: every key below begins like it, up to the hash tag (admit.lua)
+-- ARGV     length in ms (0 ends the override), the new value of the key (admit.lua), names of the buckets to fill
 --
--- Reply    1 if there was one before, else 0
+-- Reply    1 if there was an override before, else 0
 
 local existed = redis.call('EXISTS', KEYS[1])
 for i = 3, #ARGV do

@@ -1,24 +1,24 @@
 -- The overrides: read them if they have changed, put one, delete one (stores/overrides.py).
 --
--- KEYS[1]  hash: '#' -> version, then for each entry: its name -> 'expires in us, value'. It expires with its last entry,
---          at the latest a year after the last change, so that nothing stays for ever. Beside it KEYS[1]:recent (recent.lua)
--- ARGV     'read', version that the caller knows: {version} if it is still that, else {version, then for each entry:
---              name, us left (-1 if none of ours wrote it), value}
---          'look', version, a moment in us: the same, with two more behind the version: the moment of this look, and the
---              marks of sanctions that are younger than that moment; a negative one is so many us ago
+-- KEYS[1]  hash: '#' -> version, then for each entry: its name -> 'expires in us, value'. It expires with its last
+--          entry, at the latest a year after the last change. Beside it KEYS[1]:recent (recent.lua)
+-- ARGV     'read', the version that the caller knows: {version} if that is the current one, else {version, then for
+--              each entry: name, us left (-1 if other software wrote it), value}
+--          'look', version, a moment in us: as 'read', with two more values behind the version: the moment of this look,
+--              and the marks of sanctions since the given moment, which if negative is so many us ago
 --          'put', name, length in us, value: {version}
 --          'delete', name: {1 if it was in force, else 0}
 --
--- A set that was lost (FLUSHALL, a restart without persistence) has version 0, which differs from what was known.
+-- A set that was lost (FLUSHALL, a restart without persistence) has version 0, which differs from every known version.
 
 local key, what = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 local LONGEST_VALUE = 65536
-local strange = {} -- names of entries that none of ours wrote: they say nothing, and stay where they are
+local strange = {} -- names of entries that other software wrote: they are not read, and stay
 
-local function version_of(text) -- one that none of ours wrote is another than that of no set, so that the set is read once
+local function version_of(text) -- a version of other software is read as '1', so that the set is read once
   return text and (string.match(text, '^%d+$') and #text < 18 and text or '1') or '0'
 end
 
@@ -40,11 +40,11 @@ local MOST_MARKS, LONGEST_MARK, KEPT = 1000, 256, 60000000
 local function marks_since(moment)
   if moment < 0 then
     moment = now + moment
-  elseif moment > now then -- it is of a server whose clock was ahead
+  elseif moment > now then -- it comes from a server whose clock was ahead
     moment = now - 1000000
   end
   moment = math.max(moment, now - KEPT)
-  -- A key of another type has none: what keeps sanctions from being told must not keep overrides from being read.
+  -- pcall: a key of a wrong type has no marks, and must not keep the overrides from being read.
   local found = redis.pcall(
     'ZRANGEBYSCORE', key .. ':recent', string.format('(%.0f', moment), '+inf', 'LIMIT', 0, MOST_MARKS)
   local marks = {}
@@ -99,7 +99,7 @@ if what == 'put' then
 else
   redis.call('HDEL', key, ARGV[2])
 end
--- A version never comes again, also not after the set was lost: it continues from the clock.
+-- A version is never used twice, even after the set was lost: it continues from the clock.
 local version = math.max(tonumber(version_of(redis.call('HGET', key, '#'))) + 1, now)
 redis.call('HSET', key, '#', string.format('%.0f', version))
 redis.call('PEXPIRE', key, string.format('%.0f', math.max(60000, math.ceil((latest - now) / 1000))))

@@ -1,8 +1,8 @@
--- One page of an index (index.lua), the notes that end last first; and how many notes are in force.
+-- One page of an index (index.lua), the last notes to end first, and the number of notes in force.
 --
 -- KEYS[1]  the index
--- ARGV     most notes, or 0 to count alone; where the page begins: the end of the last note that is known, in us, or '';
---          and how many known notes end at that moment
+-- ARGV     most notes, or 0 only to count; where the page begins: the end in us of the last note that the caller has, or
+--          ''; and how many notes that the caller has end at that moment
 --
 -- Reply    {notes in force, moment in us, then for each note: note, its end in us}
 
@@ -18,7 +18,7 @@ local known = 0
 if ARGV[2] ~= '' then -- fewer, if some of them were lifted meanwhile
   known = math.min(redis.call('ZCOUNT', KEYS[1], latest, latest), tonumber(ARGV[3]))
 end
--- Those that have ended are below the lowest score, and not looked at.
+-- Notes that have ended are below the lowest score, and are not looked at.
 local notes = redis.call('ZRANGE', KEYS[1], latest, '(' .. now, 'BYSCORE', 'REV', 'LIMIT', known, most, 'WITHSCORES')
 for _, part in ipairs(notes) do
   reply[#reply + 1] = part

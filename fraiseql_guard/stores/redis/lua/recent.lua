@@ -1,7 +1,7 @@
--- Note a sanction among those of the last minute (stores/recent_sanctions.py). What is old goes a few at a time.
+-- Note a sanction among those of the last minute (stores/recent_sanctions.py). Old marks are removed a few at a time.
 --
 -- KEYS[1]  sorted set: mark -> the moment, in us; read by overrides.lua
--- ARGV     mark, how many are kept, us for which they are kept
+-- ARGV     mark, most marks to keep, us for which a mark is kept
 
 local key = KEYS[1]
 local time = redis.call('TIME')

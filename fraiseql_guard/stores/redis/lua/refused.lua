@@ -1,11 +1,12 @@
 -- Note which callers were refused for which documents (stores/refused_documents.py).
 --
--- KEYS[1]  hash: document -> 'us caller' for each caller of the window, or 'us told'; beside it KEYS[1]:seen, zset: document -> the
---          moment, in us, of its last refusal. Both expire a window after the last refusal of all.
+-- KEYS[1]  hash: document -> 'us caller' for each caller of the window, or 'us told' once it was reported. Beside it
+--          KEYS[1]:seen, zset: document -> the moment, in us, of its last refusal. Both expire a window after the last
+--          refusal of any document.
 -- ARGV     window in seconds, distinct callers that are enough, most documents, then for each refusal: document, caller
 --
--- Returns the documents that have reached the number of callers. The worker that is told tells all others: for a window such a
--- document is not counted.
+-- Returns the documents that have reached the number of callers. The worker that gets them tells all others: such a
+-- document is not counted for a window.
 
 local key, seen = KEYS[1], KEYS[1] .. ':seen'
 local time = redis.call('TIME')

@@ -1,5 +1,5 @@
--- Forget what callers have brought about, on the node that runs this: buckets, offences, earlier and automatic sanctions.
--- What operators have said stays. It walks all keys of the server in one go, and so is for tests.
+-- Forget buckets, offences, automatic sanctions and their repeats on the node that runs this. Operators' sanctions and
+-- overrides stay. It walks all keys of the server in one go, and so is for tests.
 --
 -- ARGV     the namespace
 -- Reply    how many keys were looked at and changed

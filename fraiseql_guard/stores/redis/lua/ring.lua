@@ -1,7 +1,7 @@
 -- Put records into a ring: a list of bounded length, the newest first, that ends some time after its last record.
 --
 -- KEYS[1]  list
--- ARGV     length, seconds to live, then the records in the order in which they happened
+-- ARGV     most records, seconds to live, then the records in the order in which they happened
 
 for i = 3, #ARGV do
   redis.call('LPUSH', KEYS[1], ARGV[i])
