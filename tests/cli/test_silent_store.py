@@ -12,7 +12,6 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def silent(fleet, by_http):
     eventually(lambda: len(by_http("status", "--json").json["workers"]) == 4, "every worker should report")
-    fleet.statuses("{ a", address="203.0.113.230")
     fleet.redis.freeze()
     yield fleet.workers[0]
     fleet.redis.thaw()
@@ -34,10 +33,16 @@ def test_status_shows_one_worker_and_no_zero(silent, by_http):
 
 
 def test_top_shows_the_worker_s_own_numbers(silent, by_http):
+    def is_among_the_worst():
+        # A worker tells of those with most refusals, and tests before this one may have brought many.
+        for _ in range(20):
+            silent.post("{ a", headers={"X-Forwarded-For": "203.0.113.231"})
+        return "203.0.113.231" in by_http("top", "--once", "-n", "1000").out
+
+    eventually(is_among_the_worst, "its own refusals should be among the worker's numbers")
     ran = by_http("top", "--once", "-n", "1000")
     assert ran.code == 2
     assert ran.out.startswith("ONLY WHAT ONE WORKER KNOWS")
-    assert "203.0.113.230" in ran.out
     assert "0 workers" not in ran.out
 
 
