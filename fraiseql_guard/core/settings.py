@@ -224,7 +224,7 @@ class Settings:
         ValueForm(parsing.rate_limit_headers, "standard, legacy, both, or none", "standard"),
         "standard,legacy",
         "Headers that tell clients what is left: RateLimit and RateLimit-Policy (standard), X-RateLimit-* (legacy), "
-        "or none. Refusals carry Retry-After in any case.",
+        "or none. Retry-After stays in any case.",
         changeable=True,
     )
     expose_limits: bool = setting(
