@@ -64,7 +64,7 @@ def public_key(pem: str) -> str:
     """PEM text of a public key. The verifier that uses it checks its kind and strength."""
     if "PRIVATE KEY-----" in pem:
         raise ValueError(
-            "is a private key, which has no business here: openssl pkey -in private.pem -pubout prints the public one"
+            "is a private key, and must be a public one: openssl pkey -in private.pem -pubout prints the public one"
         )
     if "-----BEGIN" not in pem or "PUBLIC KEY-----" not in pem:
         raise ValueError("is not a public key in PEM")

@@ -46,7 +46,7 @@ def trusted_peers(value: object) -> tuple[TrustedPeer, ...]:
     for peer in peers:
         if peer != "unix" and peer.prefixlen == 0 and peers.count(peer) < 2:
             raise ValueError(
-                "trusts every peer, so that anyone may claim any address; if nothing else can reach this server, "
-                "say it twice"
+                "trusts every peer, so that anyone may claim any address; if only proxies can reach this server, "
+                "name this network twice"
             )
     return peers

@@ -130,7 +130,7 @@ def rate_limit_headers(value: object) -> tuple[str, ...]:
     """A list of kinds of headers, or ``none`` alone."""
     found = some_of("standard", "legacy", "none")(value.lower() if isinstance(value, str) else value)
     if "none" in found and len(found) > 1:
-        raise ValueError("names none and headers at once")
+        raise ValueError("combines none with other values")
     return found
 
 

@@ -77,32 +77,43 @@ class Settings:
         "mounted (for tests, and never at run time).",
         changeable=True,
     )
-    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.", changeable=True)
-    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.", changeable=True)
-    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.", changeable=True)
-    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.", changeable=True)
+    mode_rate_limit: str | None = setting(
+        MODE, None, "Mode of the rate limits alone; unset: the general mode.", changeable=True
+    )
+    mode_auth: str | None = setting(
+        MODE, None, "Mode of the authentication alone; unset: the general mode.", changeable=True
+    )
+    mode_query_limits: str | None = setting(
+        MODE, None, "Mode of the query limits alone; unset: the general mode.", changeable=True
+    )
+    mode_timeout: str | None = setting(
+        MODE, None, "Mode of the query timeout alone; unset: the general mode.", changeable=True
+    )
     environment: str | None = setting(
         TEXT, None, "FraiseQL's environment; development allows introspection.", name="FRAISEQL_ENVIRONMENT"
     )
-    graphql_paths: tuple[str, ...] = setting(PATHS, "/graphql", "Paths that speak GraphQL, with all under them.")
+    graphql_paths: tuple[str, ...] = setting(PATHS, "/graphql", "Paths that serve GraphQL, and all paths under them.")
     cors_origins: tuple[str, ...] = setting(
         ValueForm(parsing.origins, "a list of origins, or *", "https://app.example.org"),
         "",
-        "Origins whose pages may read our refusals (CORS headers), and whose preflights cost nothing.",
+        "Origins whose pages may read the guard's refusals (CORS headers), and whose preflights no rate limit counts.",
     )
     workers: int | None = setting(
-        COUNT, None, "Worker processes on this store, of all hosts together, as long as Redis cannot tell."
+        COUNT,
+        None,
+        "Number of worker processes that share the store, on all hosts; used while Redis cannot tell it. Unset: "
+        "WEB_CONCURRENCY, else 1.",
     )
     overrides_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/etc/fraiseql/overrides.yml"),
         None,
-        "YAML of modes, settings, blocks, documents and operations that override for a while; read again when it "
-        "changes.",
+        "YAML file of overrides: modes, settings, blocks, documents and operations; read again when it changes.",
     )
     refusal_template_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/etc/fraiseql/refusals.json"),
         None,
-        "JSON with the bodies of refusals, in place of the guard's own: placeholders like {code} stand in its texts.",
+        "JSON file with bodies for refusals, sent in place of the guard's own; its texts may hold placeholders like "
+        "{code}.",
     )
 
     # the caller's address
@@ -114,24 +125,25 @@ class Settings:
     forwarded_header: str = setting(
         ValueForm(parsing.header_name, "the name of a request header", "forwarded"),
         "x-forwarded-for",
-        "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
+        "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or another that holds a "
+        "single address.",
     )
     proxy_count: int | None = setting(
         ValueForm(parsing.integer(1, 20), "a whole number from 1 to 20", "2"),
         None,
-        "Number of proxies in front whose networks are not known, in place of trusted proxies: the client is the "
-        "so many-th address from the right of the forwarding header.",
+        "Number of proxies in front, where their networks are not known (instead of trusted proxies). With 2, the "
+        "client is the second address from the right of the forwarding header.",
     )
     ipv6_prefix: int = setting(
         ValueForm(parsing.integer(48, 128), "a prefix length from 48 to 128", "56"),
         "64",
-        "Prefix of an IPv6 address that is one caller; the /64, /56 and /48 around it have wider limits.",
+        "Length of the IPv6 prefix that counts as one caller; the /64, /56 and /48 around it have wider limits.",
     )
     nat64_prefixes: tuple[IPv6Network, ...] = setting(
         ValueForm(network_forms.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
         "",
-        "Prefixes behind which translators put IPv4 callers, besides 64:ff9b::/96 and 64:ff9b:1::/96: each such caller "
-        "is its IPv4 address.",
+        "Prefixes of NAT64 translators, besides 64:ff9b::/96 and 64:ff9b:1::/96: a caller under one is the IPv4 "
+        "address that it contains.",
     )
 
     # rate limits
@@ -142,13 +154,25 @@ class Settings:
         RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED", changeable=True
     )
     rate_limit_graphql: Rate | None = setting(
-        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL", changeable=True
+        RATE,
+        None,
+        "Additional rate on GraphQL paths; unset: none.",
+        name="FRAISEQL_RATE_LIMIT_GRAPHQL",
+        changeable=True,
     )
     rate_limit_graphql_query: Rate | None = setting(
-        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY", changeable=True
+        RATE,
+        None,
+        "Additional rate of GraphQL queries; unset: none.",
+        name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY",
+        changeable=True,
     )
     rate_limit_graphql_mutation: Rate | None = setting(
-        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION", changeable=True
+        RATE,
+        None,
+        "Additional rate of GraphQL mutations; unset: none.",
+        name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION",
+        changeable=True,
     )
     rate_limit_key: RateLimitKey = setting(
         ValueForm(
@@ -157,76 +181,81 @@ class Settings:
             "tenant+header:X-API-Key",
         ),
         "user",
-        "What limits count callers by: user (else the address), address, tenant, a header, a claim, or several at "
-        "once; without a value it is the user, else the address.",
+        "What rate limits count by: user (else the address), address, tenant, a header, a claim, or several "
+        "together. A request that lacks the value is counted by user, else by address.",
     )
     rate_limit_burst: Burst = setting(
         ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),
         "20%",
-        "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down; of several "
-        "windows the shortest alone.",
+        "Requests that a full bucket holds beyond its rate: a number, or a share of the rate, rounded down. Of "
+        "several windows only the shortest has a burst.",
         name="FRAISEQL_RATE_LIMIT_BURST",
         changeable=True,
     )
     rate_limit_public: Rate = setting(
-        RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
+        RATE, "20/minute", "Rate of public operations (one token for each root field).", changeable=True
     )
     rate_limit_wait_ms: int = setting(
         ValueForm(parsing.integer(0, 10_000), "milliseconds from 0 to 10000", "500"),
         "0",
-        "Longest that a request waits for its rate instead of being refused; 0: none does.",
+        "Longest time that a request waits for its rate limit instead of being refused at once; 0: no request waits.",
         changeable=True,
     )
     rate_limit_waiting: int = setting(
         COUNT,
         "100",
-        "Most requests that wait so at once in a process; a quarter of them of one caller.",
+        "Most requests that wait for a rate limit at the same time, in a process; one caller may have a quarter of "
+        "them.",
         changeable=True,
     )
     rate_limit_count: str = setting(
         ValueForm(parsing.choice("all", "failures"), "all or failures", "failures"),
         "all",
-        "Which requests count: all, or failures alone: then one that succeeds gets its tokens back after its answer.",
+        "Which requests count: all, or failures alone (a request that succeeds gets its tokens back after its answer).",
         changeable=True,
     )
     rate_limit_not_modified: str = setting(
         ValueForm(parsing.choice("count", "refund"), "count or refund", "refund"),
         "count",
-        "What an answer 304 (Not Modified) does: count, or refund: give its request the tokens back.",
+        "Whether a request that is answered 304 (Not Modified) counts (count), or gets its tokens back (refund).",
         changeable=True,
     )
     rate_limit_headers: tuple[str, ...] = setting(
         ValueForm(parsing.rate_limit_headers, "standard, legacy, both, or none", "standard"),
         "standard,legacy",
-        "Headers that tell clients what is left: RateLimit and RateLimit-Policy (standard), X-RateLimit-* (legacy), or "
-        "none. Retry-After stays.",
+        "Headers that tell clients what is left: RateLimit and RateLimit-Policy (standard), X-RateLimit-* (legacy), "
+        "or none. Retry-After stays in any case.",
         changeable=True,
     )
     expose_limits: bool = setting(
         SWITCH,
         "true",
-        "Whether clients are told of limits: their numbers, what exceeded them, and which setting decides. Else a "
-        "refusal says its code and when to come back.",
+        "Whether answers show clients the limits: their numbers, what exceeded them, and which setting decides. If "
+        "false, a refusal has only its code and when to try again.",
         changeable=True,
     )
     max_in_flight: int = setting(
-        COUNT, "10", "Most operations of one caller at work at once, in a process.", changeable=True
+        COUNT, "10", "Most operations of one caller that are at work at the same time, in a process.", changeable=True
     )
     database_pool_size: int | None = setting(
         COUNT,
         None,
-        "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers.",
+        "Size of the app's database pool: operations may use all but 2 of its connections, those of anonymous "
+        "callers half. Unset: the size that the pool itself reports (FraiseQL), else no such bound.",
         changeable=True,
     )
     shed_above_memory_percent: int | None = setting(
-        PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
+        PERCENT,
+        None,
+        "Last resort: while memory use is above this, GraphQL queries are refused (503) and mutations pass. Unset: "
+        "never.",
     )
     tiers: Mapping[str, Rate] = setting(
         ValueForm(
             cost_forms.tiers, "a list of name=rate, windows joined by +", "free=50/minute,pro=500/minute+9000/day"
         ),
         "",
-        "Rates by tier; a tier replaces all other rates of its user.",
+        "Rates by tier; the rate of a user's tier replaces all other rates of that user.",
         changeable=True,
     )
     tier_claim: str = setting(TEXT, "tier", "Claim of the token that names the user's tier.")
@@ -241,7 +270,7 @@ class Settings:
     exempt_paths: tuple[str, ...] = setting(
         PATHS,
         "/health,/health/detailed,/ready,/metrics",
-        "Paths that are free of rate limits for private peers, and counted as probes: in no ratio.",
+        "Paths without rate limits for private peers; requests to them count as probes, which no ratio includes.",
     )
 
     # rules
@@ -254,7 +283,8 @@ class Settings:
     rules: Rules = setting(
         ValueForm(rule_forms.rules_of, rule_forms.ACCEPTED, rule_forms.EXAMPLE),
         "",
-        "The rules themselves, up to 64 KiB, in place of a file; set at run time they hold in place of the file's.",
+        "The rules themselves (at most 64 KiB) instead of a file. Rules that are set at run time replace those of "
+        "the file.",
         changeable=True,
     )
 
@@ -268,16 +298,18 @@ class Settings:
     namespace: str = setting(
         ValueForm(parsing.namespace, "up to 64 letters, digits, dots, dashes and underscores", "fg-prod"),
         "fg",
-        "What all keys in Redis begin with: apps and environments with different ones share nothing.",
+        "Prefix of all keys in Redis: apps and environments with different prefixes share nothing.",
     )
     on_store_failure: str = setting(
         ValueForm(parsing.choice("local", "open", "closed"), "local, open or closed", "local"),
         "local",
-        "Without the store: local counts in each worker, at its share of each limit; open admits everything; closed "
-        "refuses with 503.",
+        "While the store does not answer: local counts in each worker, at its share of each limit; open admits "
+        "everything; closed refuses with 503.",
     )
     store_timeout_ms: int = setting(
-        ValueForm(parsing.integer(1, 10_000), "milliseconds from 1 to 10000", "50"), "50", "Longest wait for the store."
+        ValueForm(parsing.integer(1, 10_000), "milliseconds from 1 to 10000", "50"),
+        "50",
+        "Longest wait for an answer of the store.",
     )
 
     # authentication
@@ -298,7 +330,7 @@ class Settings:
     jwks_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/etc/fraiseql/jwks.json"),
         None,
-        "JWK set with public keys, read again when it changes.",
+        "File of a JWK set with public keys; read again when it changes.",
     )
     jwks_url: str | None = setting(
         ValueForm(
@@ -307,22 +339,21 @@ class Settings:
             "https://id.example.org/.well-known/jwks.json",
         ),
         None,
-        "JWK set with public keys, fetched ahead of need; the last good one serves for a day without its source.",
+        "Address of a JWK set with public keys, fetched before it is needed. While it cannot be fetched, the last "
+        "good set is used for a day.",
     )
-    jwks_refresh_seconds: int = setting(
-        COUNT, "300", "Age from which the fetched JWK set is fetched again, ahead of need."
-    )
+    jwks_refresh_seconds: int = setting(COUNT, "300", "Age at which the fetched JWK set is fetched again.")
     jwt_algorithms: tuple[str, ...] | None = setting(
         ValueForm(key_forms.algorithms, f"a list of {', '.join(key_forms.ALGORITHMS)}", "RS256"),
         None,
-        "Accepted signatures; unset: HS256 for secrets, and what each public key can make.",
+        "Accepted signature algorithms; unset: HS256 for secrets, and for each public key those that fit it.",
     )
-    jwt_issuer: str | None = setting(TEXT, None, "Required issuer (iss).")
-    jwt_audience: str | None = setting(TEXT, None, "Required audience (aud).")
+    jwt_issuer: str | None = setting(TEXT, None, "Required issuer (iss); unset: any.")
+    jwt_audience: str | None = setting(TEXT, None, "Required audience (aud); unset: any.")
     jwt_leeway_seconds: int = setting(COUNT_OR_ZERO, "0", "Clock difference allowed for exp and nbf.")
     tenant_claim: str | None = setting(TEXT, None, "Claim that, with issuer and sub, tells users apart.")
-    token_grace_seconds: int = setting(COUNT_OR_ZERO, "0", "How long a token is still accepted after it expired.")
-    max_token_lifetime_seconds: int = setting(COUNT, "86400", "Farthest expiry (exp) that is accepted.")
+    token_grace_seconds: int = setting(COUNT_OR_ZERO, "0", "How long after its expiry a token is still accepted.")
+    max_token_lifetime_seconds: int = setting(COUNT, "86400", "Longest remaining lifetime that a token may have (exp).")
     token_lifetime_seconds: int = setting(
         COUNT, "3600", "Lifetime of the tokens that the token helper makes.", name="FRAISEQL_TOKEN_LIFETIME_SECONDS"
     )
@@ -335,8 +366,8 @@ class Settings:
     api_keys_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/etc/fraiseql/api-keys.yml"),
         None,
-        "YAML list of API keys: sha256 and name, if wanted tier, scopes, tenant, expires_at and disabled; read again "
-        "when it changes. fraiseql-guard api-key makes entries.",
+        "YAML list of API keys, each with sha256 and name, optionally tier, scopes, tenant, expires_at and "
+        "disabled; read again when it changes. fraiseql-guard api-key makes entries.",
     )
     api_key_header: str = setting(
         ValueForm(parsing.credential_header, "the name of a request header of its own", "x-api-key"),
@@ -346,7 +377,7 @@ class Settings:
     token_cookie: str | None = setting(
         ValueForm(parsing.cookie_name, "the name of a cookie", "__Host-token"),
         None,
-        "Cookie that may hold the token of requests that come from our own pages or those of the CORS origins.",
+        "Cookie that may hold the token of requests from the app's own origin or the CORS origins.",
     )
     auth_required: bool = setting(SWITCH, "true", "Whether guarded paths need a token once a key is configured.")
     auth_paths: tuple[str, ...] = setting(
@@ -362,7 +393,7 @@ class Settings:
         "Longest wait for the app's answer whether a user is still active (Guard(app, user_status=...)).",
     )
     user_status_memory_seconds: int = setting(
-        COUNT_OR_ZERO, "0", "How long that answer is remembered; 0 asks with every request."
+        COUNT_OR_ZERO, "0", "How long that answer is remembered; 0: the app is asked with every request."
     )
 
     # query limits
@@ -377,9 +408,9 @@ class Settings:
         changeable=True,
     )
     max_list_size: int = setting(
-        COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE", changeable=True
+        COUNT, "1000", "Largest list that an operation may ask for.", name="FRAISEQL_MAX_LIST_SIZE", changeable=True
     )
-    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.", changeable=True)
+    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that an operation may ask for.", changeable=True)
     edges_node_one_level: bool = setting(
         SWITCH,
         "true",
@@ -389,7 +420,7 @@ class Settings:
     max_aliases: int = setting(
         COUNT_OR_ZERO,
         "30",
-        "Most aliases that ask one object for a field again, counted through fragments.",
+        "Most aliases that ask for a field of the same object again; fragments are followed.",
         changeable=True,
     )
     max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.", changeable=True)
@@ -407,20 +438,20 @@ class Settings:
     monitor_limits: tuple[str, ...] = setting(
         ValueForm(parsing.subset(*LIMITS), "a list of limits by their options", "max_aliases,max_query_depth"),
         "",
-        "Limits that are only counted and logged, while the others refuse.",
+        "Limits that only count and log what exceeds them, while the others refuse.",
         changeable=True,
     )
     list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.", changeable=True)
     field_costs: Mapping[str, int] = setting(
         ValueForm(cost_forms.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
         "",
-        "Points of single fields (else 1 with children or at the root, 0 for a leaf).",
+        "Points of single fields. All others: 1 for a field with children or at the root, 0 for a leaf.",
         changeable=True,
     )
     list_fields: tuple[str, ...] = setting(
         ValueForm(cost_forms.list_fields, "a list of field or Type.field", "followers,User.friends"),
         "",
-        "Fields that return lists, where no schema tells.",
+        "Fields that return lists, where no schema says so.",
         changeable=True,
     )
     slicing_arguments: tuple[str, ...] = setting(
@@ -436,14 +467,14 @@ class Settings:
             "nodes.ids,users.ids",
         ),
         "_entities.representations",
-        "Arguments that are lists and bring an item for each of theirs: their length is the size.",
+        "List arguments that bring one result for each of their items: their length is the size of the result.",
         changeable=True,
     )
     filter_arguments: tuple[str, ...] = setting(
         NAMES,
         "where,filter,filters,by,having,condition,conditions,criteria,match,range,order,sort,zone,timezone,tz",
-        "Words in the names of arguments and input fields (where, orderBy, user_filter) in which no size is looked "
-        "for.",
+        "Words in the names of arguments and input fields (where, orderBy, user_filter) that are not searched for "
+        "list sizes.",
         changeable=True,
     )
     unsliced_lists: str = setting(
@@ -455,8 +486,8 @@ class Settings:
     unknown_fields: str = setting(
         ValueForm(parsing.choice("refuse", "pass"), "refuse or pass", "pass"),
         "refuse",
-        "Fields that the schema lacks: refuse them where it is the object that the app runs and validates by, or pass "
-        "them on.",
+        "Fields that the schema lacks: pass them on, or refuse them, if the guard has the same schema object that "
+        "the app runs.",
         changeable=True,
     )
     introspection: str | None = setting(
@@ -467,37 +498,39 @@ class Settings:
         changeable=True,
     )
     introspection_max_list_depth: int = setting(
-        COUNT, "3", "Most lists inside each other in an introspection.", changeable=True
+        COUNT, "3", "Deepest nesting of lists in an introspection.", changeable=True
     )
     trusted_documents: str = setting(
         ValueForm(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
         "off",
-        "Documents of the manifest and the store: allow frees them of the static limits, require refuses all others.",
+        "Trusted documents, of the manifest and the store: allow exempts them from the static limits, require "
+        "refuses all others; off: there are none.",
     )
     trusted_documents_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "persisted-queries.json"),
         None,
-        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes. Those that the store "
-        "holds for the whole fleet count as well.",
+        "Manifest of trusted documents (Relay's or Apollo's form); read again when it changes. Documents that the "
+        "store holds for the whole fleet are trusted as well.",
     )
     apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
     cost_budgets: Mapping[str, int] = setting(
         ValueForm(cost_forms.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
         "",
-        "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
+        "Complexity points per hour by tier; default is for all other callers, anonymous addresses included. Unset: "
+        "no budget.",
         changeable=True,
     )
     cost_header: str | None = setting(
         ValueForm(parsing.header_name, "the name of a response header", "x-graphql-cost"),
         None,
-        "Header in which the app's answer names what its operation cost, in points: the difference to the estimate is "
-        "given back to the cost budget, or taken.",
+        "Header in which the app's answer says what its operation really cost, in points: the cost budget is "
+        "corrected by the difference from the estimate.",
     )
-    hide_cost_header: bool = setting(SWITCH, "true", "Whether that header is taken out of the answer.")
+    hide_cost_header: bool = setting(SWITCH, "true", "Whether the cost header is taken out of the answer.")
     cost_extension: str | None = setting(
         ValueForm(parsing.dotted_path, "keys joined by dots", "cost.actualQueryCost"),
         None,
-        "Where in an answer's extensions that cost stands; a header comes first.",
+        "Place of that cost in an answer's extensions; the header has priority.",
     )
     cost_in_response: bool = setting(
         SWITCH, "false", "Whether answers carry their cost in extensions.cost.", changeable=True
@@ -505,7 +538,7 @@ class Settings:
     hide_suggestions: bool | None = setting(
         SWITCH,
         None,
-        "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development.",
+        "Whether 'Did you mean' is taken out of the app's errors; unset: true, but false in development.",
         changeable=True,
     )
     batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.", changeable=True)
@@ -522,7 +555,8 @@ class Settings:
     max_buffered_bytes: int = setting(
         BYTES,
         "67108864",
-        "Most memory for the bodies of a process at one time; those of one caller take an eighth, or one largest body.",
+        "Most memory for the request bodies that a process holds at one time; one caller may take an eighth of it, "
+        "and always one body.",
     )
     body_timeout_seconds: float = setting(
         SECONDS, "10", "Longest time to read a body on GraphQL paths.", changeable=True
@@ -548,12 +582,12 @@ class Settings:
     socket_origins: tuple[str, ...] = setting(
         ValueForm(parsing.origins, "a list of origins, or *", "https://app.example.org"),
         "",
-        "Origins besides our own and the CORS origins whose pages may open WebSockets.",
+        "Origins whose pages may open WebSockets, besides the app's own and the CORS origins.",
     )
     socket_token_keys: tuple[str, ...] = setting(
         ValueForm(parsing.keys, "a list of keys", "authorization,jwt"),
         "authorization,token,authToken,accessToken",
-        "Keys of connection_init's payload (or of headers in it) that hold the token; their case plays no part.",
+        "Keys of connection_init's payload (or of headers in it) that hold the token, in upper or lower case.",
     )
     socket_token_parameter: str | None = setting(
         TEXT, None, "Parameter of the query string that may hold a WebSocket's token."
@@ -561,22 +595,21 @@ class Settings:
     rate_limit_sockets: Rate = setting(
         RATE,
         "60/minute",
-        "Rate at which a caller may open WebSockets; as many again at once. A deployment has all clients of an office "
-        "come back together.",
+        "Rate at which a caller may open WebSockets; the burst is as many again, because all clients of an office "
+        "come back together after a deployment.",
         changeable=True,
     )
     max_sockets_per_caller: int = setting(
-        COUNT, "20", "Most WebSockets of one caller that are open, in a process.", changeable=True
+        COUNT, "20", "Most open WebSockets of one caller, in a process.", changeable=True
     )
     max_sockets: int = setting(
         COUNT,
         "2000",
-        "Most open WebSockets of a process; half without a verified user, a quarter before connection_init.",
+        "Most open WebSockets of a process; at most half of them without a verified user, a quarter before "
+        "connection_init.",
         changeable=True,
     )
-    max_subscriptions_per_socket: int = setting(
-        COUNT, "50", "Most operations that are open on one WebSocket.", changeable=True
-    )
+    max_subscriptions_per_socket: int = setting(COUNT, "50", "Most open operations on one WebSocket.", changeable=True)
     max_subscriptions_per_caller: int = setting(
         COUNT,
         "100",
@@ -584,13 +617,16 @@ class Settings:
         changeable=True,
     )
     max_subscriptions: int = setting(
-        COUNT, "5000", "Most open subscriptions of a process; half for anonymous callers.", changeable=True
+        COUNT,
+        "5000",
+        "Most open subscriptions of a process; at most half of them by anonymous callers.",
+        changeable=True,
     )
     max_message_bytes: int = setting(BYTES, "131072", "Largest message of a client over a WebSocket.", changeable=True)
     socket_messages: Limit = setting(
         ONE_WINDOW,
         "20/second",
-        "Rate of the messages of one WebSocket, whatever they are; five times as many again at once.",
+        "Rate of a client's messages over one WebSocket, of all kinds; the burst is five times as many.",
         changeable=True,
     )
     socket_init_seconds: float = setting(
@@ -600,7 +636,7 @@ class Settings:
         SECONDS, "300", "Longest time of a WebSocket without an operation and without a message.", changeable=True
     )
     socket_max_seconds: float = setting(
-        SECONDS, "86400", "Longest life of a WebSocket, up to a tenth less at random.", changeable=True
+        SECONDS, "86400", "Longest life of a WebSocket; each gets up to a tenth less, at random.", changeable=True
     )
     socket_ping_seconds: int = setting(
         COUNT_OR_ZERO,
@@ -626,14 +662,16 @@ class Settings:
     query_timeout: float = setting(
         SECONDS,
         "30",
-        "Longest time of a GraphQL request (FraiseQL: whole seconds).",
+        "Longest time of a GraphQL request, in seconds (FraiseQL: whole ones).",
         name="FRAISEQL_QUERY_TIMEOUT",
         changeable=True,
     )
     mutation_timeout: float | None = setting(
-        SECONDS, None, "Longest time of a mutation, if not the query timeout.", changeable=True
+        SECONDS, None, "Longest time of a mutation, in seconds; unset: the query timeout.", changeable=True
     )
-    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.", changeable=True)
+    request_timeout: float | None = setting(
+        SECONDS, None, "Longest time of a request on other paths, in seconds; unset: no limit.", changeable=True
+    )
     stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.", changeable=True)
     cancel_mutations: bool = setting(
         SWITCH, "false", "Whether a client that leaves cancels its mutation too.", changeable=True
@@ -644,13 +682,15 @@ class Settings:
 
     # offences and sanctions
     rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.", changeable=True)
-    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.", changeable=True)
+    rate_limit_abuse_window_seconds: int = setting(
+        COUNT, "300", "Window in which those violations count.", changeable=True
+    )
     rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
     brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.", changeable=True)
-    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.", changeable=True)
+    brute_force_window_seconds: int = setting(COUNT, "300", "Window in which those failures count.", changeable=True)
     brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
     dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.", changeable=True)
-    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.", changeable=True)
+    dos_window_seconds: int = setting(COUNT, "60", "Window in which those queries count.", changeable=True)
     dos_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
     lockout_offences: int = setting(
         COUNT,
@@ -658,15 +698,15 @@ class Settings:
         "Failed logins of one identifier at one address, as the app reports them, that bring a lockout.",
         changeable=True,
     )
-    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.", changeable=True)
+    lockout_window_seconds: int = setting(COUNT, "300", "Window in which those logins count.", changeable=True)
     lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.", changeable=True)
 
     # the operator's HTTP API
     admin_tokens: Secret | None = setting(
         ADMIN_TOKENS,
         None,
-        "Tokens of the operator's HTTP API, by actor: name=token, each of 32 bytes or more. Without tokens and scope "
-        "the path belongs to the app.",
+        "Tokens of the operator's HTTP API, by actor: name=token, each of 32 bytes or more. With neither tokens nor "
+        "a scope there is no API, and its path belongs to the app.",
     )
     admin_scope: str | None = setting(
         ValueForm(parsing.scope, "the name of a scope", "guard:operate"),
@@ -676,7 +716,7 @@ class Settings:
     admin_path: str = setting(
         ValueForm(parsing.admin_path, "a path that begins with /, not / itself", "/admin"),
         "/admin",
-        "Where the API stands.",
+        "Path of the operator's HTTP API.",
     )
     admin_token: Secret | None = setting(
         TOKEN,
@@ -686,12 +726,14 @@ class Settings:
     actor: str | None = setting(
         ACTOR,
         None,
-        "Who acts with the fraiseql-guard command on a Redis, for the audit; unset: the user of the system.",
+        "Name under which the audit records what the fraiseql-guard command does on a Redis; unset: the system's user.",
     )
 
     # signals
     metrics_path: str = setting(
-        ValueForm(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition."
+        ValueForm(parsing.path, "a path that begins with /", "/metrics"),
+        "/metrics",
+        "Path of the metrics page, in Prometheus's format.",
     )
     metrics_networks: tuple[parsing.Network, ...] = setting(
         NETWORKS,
@@ -707,20 +749,20 @@ class Settings:
     health_path: str = setting(
         ValueForm(parsing.path, "a path that begins with /", "/health/detailed"),
         "/health/detailed",
-        "Health details, for private peers that are no proxy and for all who may read the metrics.",
+        "Path of the health details, for private peers that are no proxy and for all who may read the metrics.",
     )
     memory_high_percent: int = setting(PERCENT, "70", "Memory use that is reported as high.")
     memory_critical_percent: int = setting(PERCENT, "90", "Memory use that is reported as critical.")
     gc_freeze: bool = setting(
         SWITCH,
         "true",
-        "Whether garbage collections leave out what the process held at the end of its start (gc.freeze): they no "
-        "longer stop it for tens of milliseconds.",
+        "Whether garbage collections skip the objects that exist at the end of the start (gc.freeze), so that none "
+        "stops the process for tens of milliseconds.",
     )
     log_file: Path | None = setting(
         ValueForm(parsing.file_path, "a path", "/var/log/fraiseql/app.log"),
         None,
-        "File for log lines; else standard error.",
+        "File for log lines; unset: standard error.",
     )
     log_level: str = setting(
         ValueForm(
@@ -738,7 +780,7 @@ class Settings:
     log_measures: bool = setting(
         SWITCH,
         "true",
-        "Whether lines about answered GraphQL requests carry what was measured of them, for fraiseql-guard tune.",
+        "Whether lines about answered GraphQL requests carry their measures, which fraiseql-guard tune reads.",
     )
     log_query_text: bool = setting(
         SWITCH, "false", "Whether log lines carry the text of refused queries, up to 20,000 characters."

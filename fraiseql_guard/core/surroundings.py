@@ -115,11 +115,11 @@ def _times(settings: Settings, protections: frozenset[Protection]) -> Iterator[s
     if Protection.TIMEOUT in protections and settings.slow_query_seconds > longest:
         yield (
             f"{name_of('slow_query_seconds')}={settings.slow_query_seconds:g} is above the query timeout "
-            f"({longest:g} s): a statement is stopped before it can be called slow. Set it below "
+            f"({longest:g} s): a statement is stopped before it is logged as slow. Set it below "
             f"{name_of('query_timeout')}"
         )
     if settings.memory_high_percent > settings.memory_critical_percent:
-        yield _above("memory_high_percent", "memory_critical_percent", settings, "the first threshold comes second")
+        yield _above("memory_high_percent", "memory_critical_percent", settings, "critical is reported before high")
 
 
 def _sizes(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
@@ -147,8 +147,8 @@ def _rates(settings: Settings) -> Iterator[str]:
         burst = Burst(percent=100) if name == name_of("rate_limit_sockets") else settings.rate_limit_burst
         for charge, tighter in idle_windows(charges_of(rate, name, burst)):
             yield (
-                f"{name}={rate}: {charge.limit} refuses nothing that {tighter.limit} lets pass. Lower the number of "
-                "the one, or leave it out"
+                f"{name}={rate}: {charge.limit} refuses nothing that {tighter.limit} admits. Lower the first "
+                "number, or leave that window out"
             )
 
 
@@ -205,13 +205,13 @@ def _keys(settings: Settings, protections: frozenset[Protection], *, authenticat
         wanted.append("introspection")
     if wanted:
         names = ", ".join(map(name_of, wanted))
-        yield f"{names}: nothing comes of it without a key to verify tokens with. Set {name_of('jwt_secret')}"
+        yield f"{names}: no effect without a key to verify tokens with. Set {name_of('jwt_secret')}"
 
 
 def _files(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
     path = settings.overrides_file
     if path is not None and not path.exists():
-        yield f"{name_of('overrides_file')}={str(path)!r} is not there, and overrides nothing until it is"
+        yield f"{name_of('overrides_file')}={str(path)!r} does not exist, and overrides nothing until it does"
     manifest = settings.trusted_documents_file
     if manifest is not None and settings.trusted_documents == "off" and Protection.QUERY_LIMITS in protections:
         yield (

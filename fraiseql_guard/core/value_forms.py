@@ -21,7 +21,7 @@ def _long_enough(value: object) -> Secret:
 def _actor(value: object) -> str:
     text = str(value).strip()
     if not text.isprintable() or not 0 < len(text) <= 255:
-        raise ValueError("is no name that a line can show")
+        raise ValueError("is empty, too long or not printable")
     return text
 
 

@@ -408,7 +408,7 @@ def test_trusted_proxies():
 
 @pytest.mark.parametrize("everything", ["0.0.0.0/0", "::/0", "10.0.0.1/0", "::ffff:0:0/96"])
 def test_trusting_everything_is_said_twice(everything):
-    assert "say it twice" in problem(trusted_proxies=everything)
+    assert "name this network twice" in problem(trusted_proxies=everything)
     assert len(option("trusted_proxies", f"{everything},{everything}")) == 2
 
 

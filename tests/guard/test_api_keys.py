@@ -185,7 +185,7 @@ async def test_what_a_verified_key_is_asked_with_the_users(guarded, keys_file) -
 
 def test_what_needs_a_key_to_verify_with_is_told(keys_file) -> None:
     with_keys = Settings.load({}, api_keys_file=keys_file, tiers="pro=5/minute", jwt_audience="us")
-    (sentence,) = [each for each in warnings_of(with_keys) if "nothing comes of it" in each]
+    (sentence,) = [each for each in warnings_of(with_keys) if "no effect without a key" in each]
     assert "FRAISEQL_GUARD_JWT_AUDIENCE" in sentence
     assert "TIERS" not in sentence
 

@@ -31,20 +31,20 @@ KEYS_UNAVAILABLE = Code(
     "KEYS_UNAVAILABLE", 503, _AUTH, "The token or API key cannot be checked at the moment: its source does not answer."
 )
 USER_STATUS_UNAVAILABLE = Code(
-    "USER_STATUS_UNAVAILABLE", 503, _AUTH, "Whether this user may go on cannot be told at the moment."
+    "USER_STATUS_UNAVAILABLE", 503, _AUTH, "The status of this user cannot be checked at the moment."
 )
 # Sanctions, rates and budgets.
 BLOCKED = Code("BLOCKED", 403, _RATE, "Requests from this caller are blocked for now.")
 RATE_LIMITED = Code("RATE_LIMITED", 429, _RATE, "Too many requests.")
 COST_BUDGET_EXCEEDED = Code(
-    "COST_BUDGET_EXCEEDED", 429, _RATE, "The operation costs more than is left of the hour's budget."
+    "COST_BUDGET_EXCEEDED", 429, _RATE, "The operation costs more than is left of this hour's budget."
 )
 CHARGE_TOO_LARGE = Code("CHARGE_TOO_LARGE", 400, _RATE, "The request costs more than the limit can ever admit.")
 # Operations at work, memory, the store.
-CONCURRENCY_LIMIT = Code("CONCURRENCY_LIMIT", 429, _RATE, "Too many operations of this caller are at work.")
-OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are at work.")
+CONCURRENCY_LIMIT = Code("CONCURRENCY_LIMIT", 429, _RATE, "Too many operations of this caller are running.")
+OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are running.")
 MEMORY_PRESSURE = Code("MEMORY_PRESSURE", 503, _RATE, "Memory is short: queries are not served for now.")
-STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be decided at the moment.")
+STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be checked at the moment.")
 # The guard itself.
 GUARD_FAULT = Code("GUARD_FAULT", 503, _QUERY, "The request could not be checked.")
 GUARD_MISCONFIGURED = Code(
@@ -78,7 +78,7 @@ PERSISTED_QUERY_NOT_SUPPORTED = Code(
 PERSISTED_QUERY_NOT_FOUND = Code("PERSISTED_QUERY_NOT_FOUND", 403, _QUERY, "PersistedQueryNotFound")
 DOCUMENT_BLOCKED = Code("DOCUMENT_BLOCKED", 403, _QUERY, "This document is blocked for now.")
 DOCUMENTS_UNAVAILABLE = Code(
-    "DOCUMENTS_UNAVAILABLE", 503, _QUERY, "Which documents are trusted cannot be told at the moment."
+    "DOCUMENTS_UNAVAILABLE", 503, _QUERY, "Trusted documents cannot be looked up at the moment."
 )
 NOT_TRUSTED = Code("NOT_TRUSTED", 403, _QUERY, "Only trusted documents are accepted.")
 # WebSockets and streams.
@@ -105,7 +105,7 @@ QUERY_TOO_LONG = Code("QUERY_TOO_LONG", 400, _QUERY, "The document has too many 
 QUERY_TOO_MANY_TOKENS = Code("QUERY_TOO_MANY_TOKENS", 400, _QUERY, "The document has too many tokens.")
 QUERY_TOO_DEEP = Code("QUERY_TOO_DEEP", 400, _QUERY, "The operation is nested too deeply.")
 QUERY_TOO_COMPLEX = Code("QUERY_TOO_COMPLEX", 400, _QUERY, "The operation is too complex.")
-LIST_TOO_LARGE = Code("LIST_TOO_LARGE", 400, _QUERY, "The operation asks for too large a list.")
+LIST_TOO_LARGE = Code("LIST_TOO_LARGE", 400, _QUERY, "The operation asks for a list that is too large.")
 LIST_SIZE_INVALID = Code("LIST_SIZE_INVALID", 400, _QUERY, "A list size must be a whole number.")
 LIST_UNSLICED = Code("LIST_UNSLICED", 400, _QUERY, "The operation asks for a list without a size.")
 OFFSET_TOO_LARGE = Code("OFFSET_TOO_LARGE", 400, _QUERY, "The operation skips too many items.")

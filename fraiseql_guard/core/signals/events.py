@@ -41,7 +41,7 @@ RATE_LIMIT = Event(
 RATE_LIMIT_ABUSE = Event(
     "security.rate_limit_abuse",
     "ERROR",
-    "Rate limit violated again and again: caller blocked",
+    "Repeated rate limit violations: caller blocked",
     (*_WHO, "violations_count", "time_window_minutes", "action"),
     always=True,
 )
@@ -61,14 +61,14 @@ TOKEN_EXPIRED = Event(
 BRUTE_FORCE_DETECTED = Event(
     "security.brute_force_detected",
     "ERROR",
-    "Failed authentications again and again: caller blocked",
+    "Repeated failed authentications: caller blocked",
     (*_WHO, "failed_attempts", "time_window_seconds", "action"),
     always=True,
 )
 DOS_DETECTED = Event(
     "security.dos_detected",
     "CRITICAL",
-    "Expensive queries again and again: caller blocked",
+    "Repeated expensive queries: caller blocked",
     (*_WHO, "expensive_queries_count", "time_window_seconds", "action"),
     always=True,
 )
@@ -117,7 +117,7 @@ LOGIN_FAILED = Event(
     "The app reported a failed login",
     (*_WHO, "endpoint", "user_agent"),
 )
-LOGIN_SUCCEEDED = Event("guard.login_succeeded", "INFO", "The app reported a login", (*_WHO, "endpoint"))
+LOGIN_SUCCEEDED = Event("guard.login_succeeded", "INFO", "The app reported a successful login", (*_WHO, "endpoint"))
 # Start and configuration.
 STARTED = Event(
     "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
@@ -125,7 +125,7 @@ STARTED = Event(
 START_FAILED = Event(
     "guard.start_failed",
     "CRITICAL",
-    "Guard cannot work as it is configured, and serves nothing",
+    "Guard cannot use its configuration, and serves nothing",
     ("detail",),
     always=True,
 )
@@ -142,7 +142,7 @@ STORE_FAILED = Event(
 STORE_UNREADABLE_SEEN = Event(
     "guard.store_unreadable",
     "WARNING",
-    "An entry in the store that other software wrote is left out",
+    "Guard ignores an entry in the store that other software wrote",
     ("family", "detail"),
     always=True,
 )
@@ -168,7 +168,7 @@ SHARED_PEER_SEEN = Event(
 HOST_SECURITY = Event(
     "guard.host_security_event",
     "WARNING",
-    "The app's own security log reports something",
+    "The app's own security log reports an event",
     (*_WHO, "type", "severity", "reason", "resource"),
 )
 REQUEST_ABANDONED = Event(

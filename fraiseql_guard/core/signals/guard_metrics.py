@@ -57,21 +57,21 @@ REFUSALS = Metric("fraiseql_guard_refusals_total", _COUNTER, "Requests refused."
 WOULD_REFUSE = Metric(
     "fraiseql_guard_would_refuse_total",
     _COUNTER,
-    "Requests that enforcing would have refused (monitor mode).",
+    "Requests that monitor mode let pass and enforcing would have refused.",
     _REFUSAL_LABELS,
     closed=_REFUSALS,
 )
 REQUESTS = Metric(
     "fraiseql_guard_requests_total",
     _COUNTER,
-    "HTTP requests answered, by what they are and what became of them: every series exists from the start.",
+    "HTTP requests answered, by kind and outcome. Every series exists from the start.",
     ("kind", "outcome"),
     closed=tuple((kind.value, outcome.value) for kind in RequestKind for outcome in Outcome),
 )
 NEAR_LIMIT = Metric(
     "fraiseql_guard_near_limit_total",
     _COUNTER,
-    "Operations over 80 percent of a limit and not beyond it.",
+    "Operations that reach more than 80 percent of a limit and do not exceed it.",
     ("limit",),
     closed=tuple((limit,) for limit in LIMITS),
 )
@@ -85,20 +85,22 @@ COST_BUDGET = Metric(
 AUTH_FAILURE_REASONS = Metric(
     "fraiseql_guard_auth_failures_total",
     _COUNTER,
-    "Failed authentications by reason alone: every series exists from the start, so alerts may rest on it.",
+    "Failed authentications by reason, of all callers together. Every series exists from the start, so that alerts "
+    "can use it.",
     ("failure_reason",),
     closed=tuple((reason.value,) for reason in FailureReason),
 )
 FAILING_ADDRESSES = Metric(
     "fraiseql_guard_failing_addresses",
     _GAUGE,
-    "Addresses (IPv6: callers' prefixes) whose authentication failed within the last 5 minutes, by what failed.",
+    "Addresses (IPv6: callers' prefixes) whose authentication failed within the last 5 minutes, by what failed: "
+    "token or login.",
     ("source",),
 )
 ADMIN_FAILURES = Metric(
     "fraiseql_guard_admin_failures_total",
     _COUNTER,
-    "Requests for the operator's API without a right token: it was missing, or wrong.",
+    "Requests for the operator's API whose token was missing or wrong.",
     ("token",),
     closed=(("missing",), ("wrong",)),
 )
@@ -106,24 +108,24 @@ ADMIN_FAILURES = Metric(
 STATEMENT_TIMEOUTS = Metric(
     "fraiseql_guard_statement_timeouts_total",
     _COUNTER,
-    "Requests of which the database stopped a statement at its time limit, before their own deadline.",
+    "Requests with a statement that the database stopped at its time limit, before the deadline of the request.",
 )
 RATE_LIMIT_TOTAL = Metric(
     "fraiseql_guard_rate_limit_exceeded_total",
     _COUNTER,
-    "Requests refused for their rate, of all callers together: it exists from the start, so alerts may rest on it.",
+    "Requests refused by a rate limit, of all callers together. It exists from the start, so that alerts can use it.",
 )
 WAITS = Metric(
     "fraiseql_guard_waits_total",
     _COUNTER,
-    "Requests that waited for their rate instead of being refused at once, or had no place to, by what became of them.",
+    "Requests that waited for a rate limit instead of being refused at once, or found no place to wait, by outcome.",
     ("outcome",),
     closed=tuple((outcome.value,) for outcome in WaitOutcome),
 )
 ADJUSTMENTS = Metric(
     "fraiseql_guard_adjustments_total",
     _COUNTER,
-    "Requests whose tokens were given back after their answer, or that were charged more, by the reason.",
+    "Requests that got tokens back after their answer, or were charged more, by reason.",
     ("reason",),
     closed=tuple((reason.value,) for reason in AdjustmentReason),
 )
@@ -137,7 +139,7 @@ SANCTIONS = Metric(
 LOGINS = Metric(
     "fraiseql_guard_logins_total",
     _COUNTER,
-    "Logins that the app reported, by outcome; locked: it asked, and was told not to try.",
+    "Logins that the app reported, by outcome; locked: not tried, because the identifier is locked out at the address.",
     ("outcome",),
     closed=tuple((outcome.value,) for outcome in LoginOutcome),
 )
@@ -152,7 +154,8 @@ TOKEN_KEYS = Metric(
 KEY_SOURCE_ERRORS = Metric(
     "fraiseql_guard_key_source_errors_total",
     _COUNTER,
-    "Failed readings of keys that verify tokens, by source: the settings and their files, a JWK set's file or address.",
+    "Failed attempts to read the keys that verify tokens, by source: the settings and their files, a JWK set's file "
+    "or address.",
     ("source",),
     closed=(("setting",), ("file",), ("url",)),
 )
@@ -160,12 +163,14 @@ KEY_SOURCE_ERRORS = Metric(
 STORE_FAILURES = Metric(
     "fraiseql_guard_store_failures_total",
     _COUNTER,
-    "Failed exchanges with the store, by reason.",
+    "Failed calls to the store, by reason.",
     ("reason",),
     closed=(("timeout",), ("connection",), ("refused",), ("server",), ("script",)),
 )
 STORE_BREAKER_OPEN = Metric(
-    "fraiseql_guard_store_breaker_open", _GAUGE, "1 while the store is given up and the failure policy decides."
+    "fraiseql_guard_store_breaker_open",
+    _GAUGE,
+    "1 while the breaker is open: the store is not asked, and the failure policy decides. Else 0.",
 )
 STORE_FALLBACKS = Metric(
     "fraiseql_guard_store_fallbacks_total",
@@ -177,7 +182,7 @@ STORE_FALLBACKS = Metric(
 STORE_UNREADABLE = Metric(
     "fraiseql_guard_store_unreadable_total",
     _COUNTER,
-    "Different entries in the store that other software wrote and that are left out, by the kind of their key.",
+    "Distinct entries in the store that other software wrote and the guard ignores, by the kind of their key.",
     ("family",),
     closed=tuple((family.value,) for family in KeyFamily),
 )
@@ -192,7 +197,7 @@ FAULTS = Metric(
 NOTICES = Metric(
     "fraiseql_guard_notices_total",
     _COUNTER,
-    "Refusals and sanctions that the app's own functions were to be told of, by what became of that.",
+    "Notices of refusals and sanctions for the app's own functions, by outcome; dropped: the function was not called.",
     ("hook", "outcome"),
     closed=tuple((hook.value, outcome.value) for hook in Hook for outcome in HookOutcome),
 )
@@ -212,13 +217,14 @@ MODE_MONITOR = Metric(
 APP_DOCUMENTS = Metric(
     "fraiseql_guard_app_document_over_limit",
     _GAUGE,
-    "How many times its limit a document asks for that several callers are refused for; 0 once that has ended.",
+    "For a document that several callers were refused for: what it asks for, as a multiple of the limit; 0 once "
+    "this has ended.",
     ("query_hash", "operation", "code"),
 )
 SHARED_PEER = Metric(
     "fraiseql_guard_shared_peer",
     _GAUGE,
-    "1 while an untrusted private peer sends forwarding headers: name it among the trusted proxies.",
+    "1 once an untrusted private peer has sent forwarding headers, until a restart: name it among the trusted proxies.",
 )
 # What telemetry leaves out.
 LABEL_OVERFLOW = Metric(
@@ -228,7 +234,7 @@ LABEL_OVERFLOW = Metric(
     ("metric",),
 )
 LOG_LINES_SUPPRESSED = Metric(
-    "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood.", ("event",)
+    "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood of similar lines.", ("event",)
 )
 LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
 # What is in force, and how old it is.
@@ -248,12 +254,12 @@ SANCTIONS_IN_FORCE = Metric("fraiseql_guard_sanctions_in_force", _GAUGE, "Sancti
 OVERRIDES_IN_FORCE = Metric(
     "fraiseql_guard_overrides_in_force",
     _GAUGE,
-    "What operators have said for a while and is in force, by kind; limit: of single callers.",
+    "Operators' overrides in force, by kind; limit: limits of single callers.",
     ("kind",),
 )
 # What requests at work hold.
 IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
-WAITING = Metric("fraiseql_guard_waiting_requests", _GAUGE, "Requests that wait for their rate at the moment.")
+WAITING = Metric("fraiseql_guard_waiting_requests", _GAUGE, "Requests that wait for a rate limit at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
 
 # WebSockets, streams and subscriptions.
@@ -267,7 +273,7 @@ SOCKETS_LIMIT = Metric("fraiseql_guard_sockets_limit", _GAUGE, "Most WebSockets 
 SUBSCRIPTIONS = Metric(
     "fraiseql_guard_subscriptions",
     _GAUGE,
-    "Subscriptions open at the moment, by what carries their events.",
+    "Subscriptions open at the moment, by transport.",
     ("transport",),
 )
 SOCKETS_OPENED = Metric(
@@ -280,7 +286,7 @@ SOCKETS_OPENED = Metric(
 SOCKETS_CLOSED = Metric(
     "fraiseql_guard_sockets_closed_total",
     _COUNTER,
-    "WebSockets closed, by the reason.",
+    "WebSockets closed, by reason.",
     ("reason",),
     closed=tuple((reason.value,) for reason in ClosingReason),
 )
@@ -306,7 +312,9 @@ MEMORY_USED = Metric(
     "fraiseql_guard_memory_used_bytes", _GAUGE, "Memory in use (working set of the container, else of the process)."
 )
 MEMORY_LIMIT = Metric(
-    "fraiseql_guard_memory_limit_bytes", _GAUGE, "Memory there is: the container's, else the machine's."
+    "fraiseql_guard_memory_limit_bytes",
+    _GAUGE,
+    "Memory that may be used: the container's limit, else the machine's memory.",
 )
 MEMORY_RATIO = Metric("fraiseql_guard_memory_usage_ratio", _GAUGE, "Memory in use over the limit; 1 is full.")
 

@@ -40,7 +40,7 @@ ADMIN_LIMIT = Event(
 ADMIN_LIMIT_CLEARED = Event(
     "admin.limit_cleared",
     "WARNING",
-    "Operator ended the override of a caller's limit",
+    "Operator removed the limit set for a caller",
     (*_ABOUT_CALLER, "issuer", "tenant", "cleared"),
     always=True,
 )
@@ -62,17 +62,15 @@ ADMIN_DISALLOW = Event(
 ADMIN_SWITCH = Event(
     "admin.switch",
     "WARNING",
-    "Operator overrode something on all workers",
+    "Operator set an override on all workers",
     ("actor", "kind", "name", "value", "duration_seconds", "reason"),
     always=True,
 )
 ADMIN_UNSWITCH = Event(
-    "admin.unswitch", "WARNING", "Operator took an override back", ("actor", "kind", "name", "removed"), always=True
+    "admin.unswitch", "WARNING", "Operator removed an override", ("actor", "kind", "name", "removed"), always=True
 )
-ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor", "workers"), always=True)
-ADMIN_CLEAR_CACHES = Event(
-    "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
-)
+ADMIN_GC = Event("admin.gc", "INFO", "Operator started a garbage collection", ("actor", "workers"), always=True)
+ADMIN_CLEAR_CACHES = Event("admin.clear_caches", "INFO", "Operator cleared caches", ("actor", "workers"), always=True)
 ADMIN_CLOSE_SOCKETS = Event(
     "admin.close_sockets",
     "WARNING",
@@ -83,7 +81,7 @@ ADMIN_CLOSE_SOCKETS = Event(
 ADMIN_DRAIN_SOCKETS = Event(
     "admin.drain_sockets",
     "WARNING",
-    "Operator had a worker's live connections end by and by",
+    "Operator drained a worker: its live connections end one after another",
     ("actor", "worker", "workers"),
     always=True,
 )
@@ -96,7 +94,7 @@ ADMIN_TRUST = Event(
     always=True,
 )
 ADMIN_DISTRUST = Event(
-    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document", "manifest"), always=True
+    "admin.distrust", "WARNING", "Operator removed a trusted document", ("actor", "document", "manifest"), always=True
 )
 ADMIN_KILL = Event(
     "admin.kill", "WARNING", "Operator stopped a statement of the database", ("actor", "pid", "stopped"), always=True
@@ -105,14 +103,14 @@ ADMIN_KILL = Event(
 ADMIN_OVERRIDES_FILE = Event(
     "admin.overrides_file",
     "WARNING",
-    "The overrides file says something else than before",
+    "The content of the overrides file has changed",
     ("actor", "file", "added", "removed", "in_force"),
     always=True,
 )
 ADMIN_RULES_FILE = Event(
     "admin.rules_file",
     "WARNING",
-    "The rules file says something else than before",
+    "The content of the rules file has changed",
     ("actor", "file", "added", "removed", "changed", "in_force"),
     always=True,
 )
@@ -120,7 +118,7 @@ ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor"
 ADMIN_LOGIN_FAILED = Event(
     "admin.login_failed",
     "WARNING",
-    "The operator's API was asked without a right token",
+    "The token for the operator's API was missing or wrong",
     ("user_id", "ip_address", "endpoint", "presented", "user_agent"),
 )
 

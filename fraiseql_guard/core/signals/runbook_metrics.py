@@ -15,7 +15,7 @@ _COUNTER, _GAUGE, _HISTOGRAM = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.
 HTTP_REQUESTS = Metric(
     "fraiseql_http_requests_total", _COUNTER, "HTTP requests answered.", ("endpoint", "status", "user_id")
 )
-ERRORS = Metric("fraiseql_errors_total", _COUNTER, "Errors answered, by error code.", ("error_code", "user_id"))
+ERRORS = Metric("fraiseql_errors_total", _COUNTER, "Answers with an error, by error code.", ("error_code", "user_id"))
 RESPONSE_TIME = Metric(
     "fraiseql_response_time_seconds",
     _HISTOGRAM,
@@ -26,7 +26,7 @@ REQUEST_SIZE = Metric("fraiseql_http_request_size_bytes", _HISTOGRAM, "Size of r
 RESPONSE_SIZE = Metric("fraiseql_http_response_size_bytes", _HISTOGRAM, "Size of answer bodies.", buckets=_BYTES)
 # Rates, authentication, logins.
 RATE_LIMIT_EXCEEDED = Metric(
-    "fraiseql_rate_limit_exceeded_total", _COUNTER, "Requests refused for their rate.", ("user_id", "ip_address")
+    "fraiseql_rate_limit_exceeded_total", _COUNTER, "Requests refused by a rate limit.", ("user_id", "ip_address")
 )
 AUTH_FAILURES = Metric(
     "fraiseql_auth_failures_total",
@@ -40,7 +40,7 @@ ACCOUNT_LOCKOUTS = Metric("fraiseql_account_lockouts_total", _COUNTER, "Login id
 QUERY_DURATION = Metric(
     "fraiseql_graphql_query_duration_seconds",
     _HISTOGRAM,
-    "Time that GraphQL queries spent in the app; of a subscription to its first event.",
+    "Time that GraphQL queries spent in the app; subscriptions count until their first event.",
     ("user_id",),
     _SECONDS,
 )

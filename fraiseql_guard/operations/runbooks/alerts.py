@@ -22,7 +22,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:rate_limited:rate > 5",
         hold="5m",
         severity=_WARNING,
-        summary='{{ $value | printf "%.3g" }} requests a second are refused for their rate',
+        summary='{{ $value | printf "%.3g" }} requests a second are refused by rate limits',
         description="{{ $labels.job }} refuses more than 5 requests a second with 429. Find out whether that is one"
         " caller (an attack, a loop) or everybody (a limit that is too low).",
     ),
@@ -33,8 +33,8 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         hold="2m",
         severity=_CRITICAL,
         summary='User {{ $labels.user_id }} is refused {{ $value | printf "%.3g" }} times a second',
-        description="User {{ $labels.user_id }} of {{ $labels.job }} goes on after more than 10 refusals a second."
-        " Block the user, or raise the user's limit if the traffic is wanted.",
+        description="User {{ $labels.user_id }} of {{ $labels.job }} is refused more than 10 times a second, and goes"
+        " on. Block the user, or raise the user's limit if the traffic is wanted.",
     ),
     Alert(
         name="RateLimitingImpactingUsers",
@@ -43,7 +43,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:rate_limited:ratio > 0.1 and on (job) fraiseql:rate_limited:rate > 0.1",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanizePercentage }} of all requests are refused for their rate",
+        summary="{{ $value | humanizePercentage }} of all requests are refused by rate limits",
         description="More than 10 % of the requests to {{ $labels.job }} are answered 429. If no single caller stands"
         " out, the limits are too low for the ordinary traffic.",
     ),
@@ -82,7 +82,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_CRITICAL,
         summary="Logins fail from {{ $value }} addresses or more",
         description="More than half of the logins of {{ $labels.job }} fail, and from more than 20 addresses: stolen"
-        " passwords are tried, a few from each address, so that no single one is blocked.",
+        " passwords are tried, a few from each address, so that no single address is blocked.",
     ),
     Alert(
         name="BruteForceDetected",
@@ -102,7 +102,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_WARNING,
         summary="{{ $value }} logins were locked out within [5m]",
         description="More than 5 logins of {{ $labels.job }} were locked out within [5m]: passwords are being guessed,"
-        " or a client goes on with an old one.",
+        " or a client still uses an old one.",
     ),
     # --- GraphQL
     Alert(
@@ -122,7 +122,8 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         hold="2m",
         severity=_CRITICAL,
         summary='{{ $value | printf "%.3g" }} queries a second are stopped at their deadline',
-        description="More than 1 query a second of {{ $labels.job }} does not finish in time.",
+        description="More than 1 query a second of {{ $labels.job }} does not finish in time: expensive queries pass"
+        " the limits, or the database is slow.",
     ),
     Alert(
         name="GraphQLComplexityViolations",
@@ -141,7 +142,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         expression='fraiseql:query_timeouts_user:rate > 5 or fraiseql:sanctions:increase{policy="dos"} > 0',
         hold="2m",
         severity=_CRITICAL,
-        summary="{{ with $labels.user_id }}User {{ . }} makes more than 5 queries a second run into their deadline"
+        summary="{{ with $labels.user_id }}More than 5 queries a second of user {{ . }} are stopped at their deadline"
         "{{ else }}A caller was blocked for expensive queries{{ end }}",
         description="{{ $labels.job }} is under attack by expensive queries"
         "{{ with $labels.user_id }} of user {{ . }}{{ else }}; the guard has blocked a caller for them{{ end }}.",
@@ -174,8 +175,8 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         hold="3m",
         severity=_WARNING,
         summary='{{ $value | printf "%.3g" }} queries a second are stopped at their deadline',
-        description="Queries of {{ $labels.job }} do not finish in time, or PostgreSQL stops their statements: more"
-        " than one in 10 seconds.",
+        description="More than one query in 10 seconds of {{ $labels.job }} does not finish in time, or PostgreSQL"
+        " stops one of its statements.",
     ),
     Alert(
         name="DatabaseCacheHitRateLow",
@@ -225,6 +226,6 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_WARNING,
         summary='{{ $labels.instance }} collects garbage {{ $value | printf "%.3g" }} times a second',
         description="Python collects garbage more than 10 times a second in {{ $labels.instance }} ({{ $labels.job }}):"
-        " many objects are made and kept for a while.",
+        " the app makes many objects and keeps them for a while.",
     ),
 )

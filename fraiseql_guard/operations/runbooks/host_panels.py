@@ -15,7 +15,7 @@ DATABASE: Final = PanelRow(
             f"fraiseql:db_query_duration:mean{{{JOB}}}",
             unit="s",
             threshold=5,
-            about="One slow table or all alike? The ranking beside says it.",
+            about="The panel of the slowest tables shows whether one table is slow, or all are.",
         ),
         one(
             "Pool in use",
@@ -23,8 +23,8 @@ DATABASE: Final = PanelRow(
             "{{instance}}",
             unit="percentunit",
             threshold=0.9,
-            about="What waits for a connection or is refused for want of one counts as used: 100 % is full, for"
-            " any size.",
+            about="Requests that wait for a connection, or are refused because none is free, count as used: 100 % "
+            "is full, for any size.",
         ),
         Panel(
             title="Connections",
@@ -48,7 +48,7 @@ DATABASE: Final = PanelRow(
             "{{table_name}}",
             unit="s",
             kind="bargauge",
-            about="An index that is missing shows as one table above all others.",
+            about="A missing index shows as one table above all others.",
         ),
         one(
             "PostgreSQL's cache",
@@ -72,12 +72,12 @@ MEMORY: Final = PanelRow(
     runbook=Runbook.MEMORY,
     panels=(
         one(
-            "Memory of what is allowed",
+            "Memory in use, of what is allowed",
             f"fraiseql_guard_memory_usage_ratio{{{PODS}}}",
             "{{instance}}",
             unit="percentunit",
             threshold=0.8,
-            about="The container's limit, else the machine's. At 100 % the process is killed.",
+            about="Of the container's limit, else of the machine's memory. At 100 % the process is killed.",
         ),
         one(
             "Resident memory",
@@ -98,7 +98,7 @@ MEMORY: Final = PanelRow(
             "Processors in use",
             f"fraiseql:cpu:rate{{{PODS}}}",
             "{{instance}}",
-            about="1 is one processor kept busy, all workers of an instance together. A worker has one at most.",
+            about="1 is one busy processor; the workers of an instance are added up. A worker uses one at most.",
         ),
         one(
             "Garbage collections",
@@ -106,7 +106,7 @@ MEMORY: Final = PanelRow(
             "{{instance}}",
             unit="ops",
             threshold=10,
-            about="All generations. More than 10 a second: many objects are made and kept for a while.",
+            about="All generations. More than 10 a second: the app makes many objects and keeps them for a while.",
         ),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.runbooks.model import Alert, Runbook, Severity
 
 _CRITICAL, _WARNING, _INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
@@ -35,8 +36,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="2m",
         severity=_CRITICAL,
         summary="{{ $value | humanizePercentage }} of all requests are answered 503 {{ $labels.code }}",
-        description="The guard of {{ $labels.job }} does not serve more than 5 % of all requests, for reasons that no"
-        " caller can do anything about; {{ $labels.code }} is one of them.",
+        description="The guard of {{ $labels.job }} answers more than 5 % of all requests with 503, for reasons that"
+        " callers cannot change; {{ $labels.code }} is one of them.",
     ),
     Alert(
         name="GuardConcurrencyLimit",
@@ -44,8 +45,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:concurrency_limited:ratio > 0.1 and on (job) fraiseql:concurrency_limited:rate > 0.1",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanizePercentage }} of all requests are refused because their callers have too much at"
-        " work",
+        summary="{{ $value | humanizePercentage }} of all requests are refused because their callers have too many"
+        " operations at work",
         description="More than 10 % of the requests to {{ $labels.job }} are answered CONCURRENCY_LIMIT: one caller"
         " asks for too much at once, or operations take so long that everybody does.",
     ),
@@ -79,7 +80,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_CRITICAL,
         summary="No instance of {{ $labels.job }} is seen any more",
         description="Prometheus has seen {{ $value }} instances of {{ $labels.job }} within [1h] and sees none now: all"
-        " are gone, or none shows it its metrics.",
+        " are gone, or Prometheus cannot read their metrics.",
     ),
     Alert(
         name="GuardInstanceAbsent",
@@ -89,8 +90,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="2m",
         severity=_WARNING,
         summary="{{ $labels.instance }} does not answer Prometheus",
-        description="{{ $labels.instance }} ({{ $labels.job }}) is to be scraped and cannot be: it has ended, its loop"
-        " stands still, or it refuses its metrics.",
+        description="Prometheus cannot scrape {{ $labels.instance }} ({{ $labels.job }}): it has ended, its event loop"
+        " is blocked, or it refuses to show its metrics.",
     ),
     Alert(
         name="GuardAdminTokenGuessed",
@@ -99,9 +100,9 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:admin_guesses:rate > 0.03",
         hold="1m",
         severity=_WARNING,
-        summary='{{ $value | printf "%.3g" }} wrong tokens a second are shown to the operator\'s API',
-        description="Wrong tokens come to the operator's API of {{ $labels.job }} again and again: they are guessed, or"
-        " a program of yours goes on with an old one.",
+        summary='{{ $value | printf "%.3g" }} wrong tokens a second are sent to the operator\'s API',
+        description="The operator's API of {{ $labels.job }} gets wrong tokens again and again: an attacker guesses, or"
+        " a program of yours still uses an old token.",
     ),
     Alert(
         name="GuardStoreDown",
@@ -110,9 +111,9 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="max by (job, instance) (avg_over_time(fraiseql_guard_store_breaker_open[2m])) > 0.25",
         hold="1m",
         severity=_CRITICAL,
-        summary="{{ $labels.instance }} has given up its store",
-        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open: limits are decided without"
-        " Redis, as the failure policy says, and sanctions of other workers are not seen.",
+        summary="{{ $labels.instance }} decides without its store (breaker open)",
+        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open, or opens again and again:"
+        " limits are decided without Redis, as the failure policy says, and sanctions of other workers are not seen.",
     ),
     Alert(
         name="GuardStoreFailing",
@@ -120,8 +121,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="sum by (job, reason) (rate(fraiseql_guard_store_failures_total[5m])) > 0.1",
         hold="5m",
         severity=_WARNING,
-        summary='{{ $value | printf "%.3g" }} exchanges with the store fail a second ({{ $labels.reason }})',
-        description="Exchanges of {{ $labels.job }} with Redis go on failing: {{ $labels.reason }}.",
+        summary='{{ $value | printf "%.3g" }} calls to the store fail a second ({{ $labels.reason }})',
+        description="Calls of {{ $labels.job }} to Redis go on failing: {{ $labels.reason }}.",
     ),
     Alert(
         name="GuardMonitoring",
@@ -141,7 +142,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         # Without a hold: the sanction is in force already.
         hold="0s",
         severity=_INFO,
-        summary="{{ $value }} blocked automatically ({{ $labels.policy }})",
+        summary="Callers blocked automatically: {{ $value }} ({{ $labels.policy }})",
         description="The guard of {{ $labels.job }} has blocked callers for {{ $labels.policy }} within [5m]. The log"
         " names them, and lifting is one command.",
     ),
@@ -153,7 +154,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_WARNING,
         summary="A proxy in front of {{ $labels.instance }} is not trusted",
         description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share"
-        " one bucket and none of them is blocked. Name the proxy among the trusted ones.",
+        f" one bucket and none of them is blocked. Name the proxy in {name_of('trusted_proxies')}.",
     ),
     Alert(
         name="GuardFaults",
@@ -162,8 +163,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="0s",
         severity=_CRITICAL,
         summary="The guard of {{ $labels.instance }} is broken in part: {{ $labels.part }}",
-        description="Something unexpected happened inside the guard ({{ $labels.part }}). What could not be checked was"
-        " refused. The log's guard.fault lines say what it was.",
+        description="An unexpected error happened inside the guard ({{ $labels.part }}). What could not be checked was"
+        " refused. The guard.fault lines in the log say what it was.",
     ),
     Alert(
         name="GuardLabelOverflow",
@@ -171,9 +172,9 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="sum by (job, metric) (increase(fraiseql_guard_label_overflow_total[5m])) > 0",
         hold="0s",
         severity=_INFO,
-        summary="{{ $labels.metric }} has more callers than labels",
-        description="Events of {{ $labels.metric }} are counted under __other__: more users or addresses than a metric"
-        " may have. Sums are still exact; the log has the names.",
+        summary="{{ $labels.metric }} has more callers than it can name",
+        description="Events of {{ $labels.metric }} are counted under __other__: there are more users or addresses than"
+        " a metric may name. Sums are still exact; the log has the names.",
     ),
     Alert(
         name="GuardLogLinesLost",
@@ -189,11 +190,11 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         name="GuardRequestsAbandoned",
         runbook=_GUARD,
         expression=_happened("fraiseql_guard_abandoned_total", "job, instance") + " > 0",
-        hold="0s",  # connections that come at once let the counter grow within [5m] only
+        hold="0s",  # requests abandoned at once raise the increase for [5m] alone: a hold could outlast it
         severity=_WARNING,
         summary="The app of {{ $labels.instance }} goes on after its deadline",
         description="Requests of {{ $labels.instance }} ({{ $labels.job }}) were cancelled and did not end: the app"
-        " swallows its cancellation, and its work is no longer bounded.",
+        " ignores the cancellation, so that no deadline bounds its work.",
     ),
     Alert(
         name="GuardSocketsNearlyFull",
@@ -202,8 +203,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="5m",
         severity=_WARNING,
         summary="{{ $labels.instance }} has {{ $value | humanizePercentage }} of its WebSockets open",
-        description="{{ $labels.instance }} ({{ $labels.job }}) has more than 80 % of the WebSockets open that it may"
-        " have. Callers without a verified user are refused already.",
+        description="{{ $labels.instance }} ({{ $labels.job }}) has more than 80 % of its allowed WebSockets open."
+        " Callers without a verified user may be refused already.",
     ),
     Alert(
         name="GuardSocketReconnectStorm",
@@ -214,8 +215,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="3m",
         severity=_WARNING,
         summary="Clients of {{ $labels.job }} open their WebSockets again and again",
-        description="Within a minute more than five times as many WebSockets of {{ $labels.job }} are opened as stay"
-        " open: something ends them, and their clients come back.",
+        description="In a minute, clients of {{ $labels.job }} open more than five times as many WebSockets as stay"
+        " open: something ends them, and the clients come back.",
     ),
     Alert(
         name="GuardSlowConsumers",
@@ -223,7 +224,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:slow_consumers:rate > 0.05",
         hold="5m",
         severity=_WARNING,
-        summary='{{ $value | printf "%.3g" }} WebSockets of {{ $labels.instance }} are ended a second because their'
+        summary='{{ $value | printf "%.3g" }} WebSockets of {{ $labels.instance }} are ended each second because their'
         " clients do not read",
         description="Clients of {{ $labels.instance }} ({{ $labels.job }}) do not read what they have asked for: their"
         " network is slow, or they keep memory busy on purpose.",

@@ -14,14 +14,14 @@ OVERVIEW: Final = PanelRow(
             "Requests",
             f"fraiseql:requests:rate{{{JOB}}}",
             unit="reqps",
-            about="Answered requests of callers a second; what Prometheus and probes ask for is left out.",
+            about="Answered requests of callers a second, without those of Prometheus and probes.",
         ),
         one(
             "Answers by status",
             f"sum by (status) (rate(fraiseql_http_requests_total{{{PODS}}}[5m]))",
             "{{status}}",
             unit="reqps",
-            about="All answers, those to Prometheus and probes too. 401 and 429 are refusals, 503 and 504 mostly.",
+            about="All answers, also to Prometheus and probes. 401 and 429 are refusals, 503 and 504 mostly are.",
         ),
         one(
             "Refusals by code",
@@ -35,8 +35,8 @@ OVERVIEW: Final = PanelRow(
             f"fraiseql:server_errors:ratio{{{JOB}}}",
             unit="percentunit",
             threshold=0.05,
-            about="Answers with a status of 500 or more that are the app's own, not the guard's. The line is that of"
-            " AppServerErrors.",
+            about="Answers with a status of 500 or more that are the app's own, not the guard's. The line is the "
+            "threshold of AppServerErrors.",
         ),
         one(
             "GraphQL requests that end in errors",
@@ -63,8 +63,8 @@ GUARD: Final = PanelRow(
             "{{code}}",
             unit="percentunit",
             threshold=0.05,
-            about="Part of all requests that no caller can do anything about. OVERLOADED is the database pool,"
-            " STORE_UNAVAILABLE Redis, KEYS_UNAVAILABLE the issuer, MEMORY_PRESSURE this process.",
+            about="Part of all requests; callers cannot change the reasons. OVERLOADED is the database pool, "
+            "STORE_UNAVAILABLE Redis, KEYS_UNAVAILABLE the issuer, MEMORY_PRESSURE this process.",
         ),
         one(
             "Redis given up (breaker open)",
@@ -85,7 +85,7 @@ GUARD: Final = PanelRow(
             f"fraiseql:admin_guesses:rate{{{JOB}}}",
             unit="reqps",
             threshold=0.03,
-            about="Guesses, or a program that goes on with an old token.",
+            about="Guesses, or a program that still uses an old token.",
         ),
         one(
             "Protections that only monitor",
@@ -98,7 +98,7 @@ GUARD: Final = PanelRow(
             "Sanctions imposed",
             f"fraiseql:sanctions:increase{{{JOB}}}",
             "{{policy}}",
-            about="Callers blocked automatically within 5 minutes, by what for.",
+            about="Callers blocked automatically within 5 minutes, by policy.",
         ),
         one(
             "Failures of the store",
@@ -106,7 +106,7 @@ GUARD: Final = PanelRow(
             "{{reason}}",
             unit="ops",
             threshold=0.1,
-            about="timeout is a slow network or Redis, refused a password or a role, script an error of ours.",
+            about="timeout: a slow network or Redis; refused: a wrong password or role; script: an error of the guard.",
         ),
         one(
             "Would be refused in monitor mode",
@@ -119,13 +119,13 @@ GUARD: Final = PanelRow(
             "Label overflow",
             f"sum by (job) (rate(fraiseql_guard_label_overflow_total{{{PODS}}}[5m]))",
             unit="ops",
-            about="Callers beyond what a metric may tell apart; sums are exact, the log has the names.",
+            about="Events of callers beyond the number that a metric may name; sums are exact, the log has the names.",
         ),
         one(
             "Log lines left out",
             f"sum by (job) (rate(fraiseql_guard_log_lines_suppressed_total{{{PODS}}}[5m]))",
             unit="ops",
-            about="A flood of like lines: how many were not written.",
+            about="Lines that were not written in a flood of similar lines.",
         ),
     ),
 )

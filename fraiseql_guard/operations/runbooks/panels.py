@@ -16,7 +16,7 @@ ROWS: Final[tuple[PanelRow, ...]] = (
         runbook=Runbook.RATE_LIMITING,
         panels=(
             one(
-                "Refused for their rate",
+                "Refused by rate limits",
                 f"fraiseql:rate_limited:rate{{{JOB}}}",
                 unit="reqps",
                 threshold=5,
@@ -27,7 +27,7 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 f"fraiseql:rate_limited:ratio{{{JOB}}}",
                 unit="percentunit",
                 threshold=0.1,
-                about="More than 10 % with no single caller that stands out: limits are too low for ordinary traffic.",
+                about="More than 10 %, and no single caller stands out: limits are too low for ordinary traffic.",
             ),
             top(
                 "Users refused most",
@@ -42,18 +42,20 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 about="One address: block it. All alike: the limit is too low, or a proxy is not trusted.",
             ),
             one(
-                "Requests that wait for their rate",
+                "Requests that wait for a rate limit",
                 f"sum by (outcome) (rate(fraiseql_guard_waits_total{{{PODS}}}[5m]))",
                 "{{outcome}}",
                 unit="reqps",
-                about="Where a setting lets them wait and not be refused. Many with no_place: more want to than may.",
+                about="Where a setting lets requests wait instead of being refused. Many with no_place: more want "
+                "to wait than may.",
             ),
             one(
                 "Given back, or charged, after the answer",
                 f"sum by (reason) (rate(fraiseql_guard_adjustments_total{{{PODS}}}[5m]))",
                 "{{reason}}",
                 unit="reqps",
-                about="What did not count, and what operations cost in the end. lost: the store did not answer.",
+                about="Requests that do not count, and costs that differ from the estimate. lost: the store did not "
+                "take the correction.",
             ),
         ),
     ),
@@ -81,7 +83,7 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 f"sum by (key) (rate(fraiseql_guard_token_keys_total{{{PODS}}}[5m]))",
                 "{{key}}",
                 unit="reqps",
-                about="During a rotation: how much the old key still verifies.",
+                about="During a rotation: how many tokens the old key still verifies.",
             ),
             top(
                 "Addresses that fail most",
@@ -105,7 +107,8 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 "Logins locked out",
                 f"fraiseql:lockouts:increase{{{JOB}}}",
                 threshold=5,
-                about="Logins that were locked at an address within 5 minutes; the line is MassAccountLockout's.",
+                about="Logins locked out at an address within 5 minutes. The line is the threshold of "
+                "MassAccountLockout.",
             ),
             one(
                 "Successful authentications",
@@ -123,15 +126,15 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 f"fraiseql:query_duration:mean{{{JOB}}}",
                 unit="s",
                 threshold=10,
-                about="From the app's start of work to its answer. The line is GraphQLQueryDurationSpike's.",
+                about="From the app's start of work to its answer. The line is the threshold of "
+                "GraphQLQueryDurationSpike.",
             ),
             one(
                 "Stopped at the deadline",
                 f"fraiseql:query_timeouts:rate{{{JOB}}}",
                 unit="reqps",
                 threshold=1,
-                about="Queries answered 504, and those whose statement PostgreSQL stopped. Who: the log, or the"
-                " users by complexity.",
+                about="Queries answered 504, and those whose statement PostgreSQL stopped. The log names the users.",
             ),
             one(
                 "Over the limits on complexity or depth",
@@ -157,15 +160,15 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 "Operations at work",
                 f"fraiseql_guard_in_flight{{{PODS}}}",
                 "{{instance}}",
-                about="GraphQL operations that the app works on at the moment. As high as the pool: look for slow"
-                " statements.",
+                about="GraphQL operations that the app works on at the moment. If as many as the pool's "
+                "connections, look for slow statements.",
             ),
             one(
                 "Users by complexity points",
                 f"topk(10, sum by (user_id) (rate(fraiseql_graphql_query_complexity_total{{{PODS}}}[5m])))",
                 "{{user_id}}",
                 kind="bargauge",
-                about="Who costs most, whether refused or served.",
+                about="Users whose operations cost most, whether refused or served.",
             ),
         ),
     ),

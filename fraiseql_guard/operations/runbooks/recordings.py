@@ -50,18 +50,18 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     Recording(
         "fraiseql:rate_limited:rate",
         "sum by (job) (rate(fraiseql_guard_rate_limit_exceeded_total[5m]))",
-        "Requests refused for their rate, a second.",
+        "Requests refused by rate limits, a second.",
     ),
     Recording(
         "fraiseql:rate_limited:ratio",
         "fraiseql:rate_limited:rate / fraiseql:requests:rate",
-        "Part of all requests that was refused for its rate.",
+        "Part of all requests that was refused by rate limits.",
     ),
     Recording(
         "fraiseql:rate_limited_user:rate",
         # anonymous and __other__ are left out, since both stand for many callers.
         'sum by (job, user_id) (rate(fraiseql_rate_limit_exceeded_total{user_id!~"anonymous|__other__"}[5m]))',
-        "The same of each verified user.",
+        "Requests of each verified user that are refused by rate limits, a second.",
     ),
     # --- authentication
     Recording(
@@ -78,13 +78,13 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
         "fraiseql:token_failures:rate",
         "sum by (job) (rate("
         'fraiseql_guard_auth_failures_total{failure_reason!~"missing_token|insufficient_permissions"}[5m]))',
-        "Tokens that do not hold, a second; without callers who send none, or may not do what they ask for.",
+        "Tokens that are not accepted, a second; without callers who send none, or lack the permission.",
     ),
     Recording(
         "fraiseql:failing_addresses:max",
         # The maximum, not the sum: instances behind a load balancer see the same addresses.
         "max by (job, source) (fraiseql_guard_failing_addresses)",
-        "Addresses that failed within 5 minutes at one instance: at least so many there are.",
+        "Most addresses that failed within 5 minutes at one instance; all instances together have at least as many.",
     ),
     Recording(
         "fraiseql:failed_logins:rate",
@@ -139,13 +139,13 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
         "fraiseql:graphql_errors:ratio",
         "fraiseql:graphql_errors:rate"
         " / (fraiseql:graphql_errors:rate + sum by (job) (rate(fraiseql_graphql_queries_success[5m])))",
-        "Part of the GraphQL requests that ended so.",
+        "Part of the GraphQL requests that ended in errors, a timeout or a disconnect.",
     ),
     Recording(
         "fraiseql:query_timeouts_user:rate",
         "sum by (job, user_id)"
         ' (rate(fraiseql_errors_total{error_code="QUERY_TIMEOUT", user_id!~"anonymous|__other__"}[5m]))',
-        "The same of each verified user.",
+        "Queries of each verified user that are stopped at their deadline, a second.",
     ),
     Recording(
         "fraiseql:complexity_violations:rate",
@@ -172,8 +172,8 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
         " + sum by (job, instance) (fraiseql_guard_db_connections_waiting))"
         " / sum by (job, instance) (fraiseql_db_connections_total)"
         f" / (1 - {_REFUSED_FOR_POOL} / ({_REFUSED_FOR_POOL} + {_REACHED_APP} + 1e-9)), 1)",
-        "Part of each instance's connection pool that is in use, or would be: what waits for a connection or is refused"
-        " for want of one counts as used.",
+        "Part of each instance's connection pool that is in use; requests that wait for a connection, or are "
+        "refused because none is free, count as used.",
     ),
     Recording(
         "fraiseql:db_cache_hit:ratio",
@@ -211,23 +211,23 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     Recording(
         "fraiseql:unavailable:ratio",
         "fraiseql:unavailable:rate / fraiseql:requests:rate",
-        "Part of all requests that it answered so.",
+        "Part of all requests that the guard answered 503 for a reason of its own.",
     ),
     Recording(
         "fraiseql:unavailable_code:ratio",
         # group_left: the many codes on the left share one rate for each job.
         f"sum by (job, code) (rate({_UNAVAILABLE}[5m])) / on (job) group_left () fraiseql:requests:rate",
-        "The same by the reason.",
+        "Part of all requests that the guard answered 503 for a reason of its own, by code.",
     ),
     Recording(
         "fraiseql:concurrency_limited:rate",
         f'sum by (job) (rate(fraiseql_guard_refusals_total{{code="{CONCURRENCY_LIMIT.name}"}}[5m]))',
-        "Requests refused because their callers have too much at work, a second.",
+        "Requests refused because their callers have too many operations at work, a second.",
     ),
     Recording(
         "fraiseql:concurrency_limited:ratio",
         "fraiseql:concurrency_limited:rate / fraiseql:requests:rate",
-        "Part of all requests that is refused so.",
+        "Part of all requests that is refused because callers have too many operations at work.",
     ),
     # --- WebSockets
     Recording(

@@ -18,7 +18,7 @@ SOCKETS: Final = PanelRow(
             "Open WebSockets",
             f"sum by (protocol) (fraiseql_guard_sockets{{{PODS}}})",
             "{{protocol}}",
-            about="By subprotocol; other are sockets that carry something else than GraphQL.",
+            about="By subprotocol; other: sockets that carry something else than GraphQL.",
         ),
         one(
             "Part of the WebSockets that may be open",
@@ -27,26 +27,26 @@ SOCKETS: Final = PanelRow(
             unit="percentunit",
             threshold=0.8,
             about=f"Of {name_of('max_sockets')}. Callers without a verified user get half of them, and a quarter"
-            " before their first message. The line is that of GuardSocketsNearlyFull.",
+            " before their first message. The line is the threshold of GuardSocketsNearlyFull.",
         ),
         one(
             "WebSockets opened",
             f"fraiseql:sockets_opened:rate{{{JOB}}}",
             unit="ops",
-            about="A peak is a deployment: clients come back. What goes on is something that ends them.",
+            about="A peak is a deployment: clients come back. If it lasts, something ends the sockets again and again.",
         ),
         one(
             "WebSockets closed, by reason",
             f"sum by (reason) (rate(fraiseql_guard_sockets_closed_total{{{PODS}}}[5m]))",
             "{{reason}}",
             unit="ops",
-            about="client and app are ordinary ends; every other is the guard's.",
+            about="client and app are ordinary ends; with any other reason, the guard closed them.",
         ),
         one(
             "Open subscriptions",
             f"sum by (transport) (fraiseql_guard_subscriptions{{{PODS}}})",
             "{{transport}}",
-            about="By what carries their events: WebSockets, server-sent events, multipart answers.",
+            about="By transport of their events: WebSockets, server-sent events, multipart answers.",
         ),
         one(
             "Events of subscriptions",
@@ -59,7 +59,7 @@ SOCKETS: Final = PanelRow(
             f"sum by (direction) (rate(fraiseql_guard_socket_messages_total{{{PODS}}}[5m]))",
             "{{direction}}",
             unit="ops",
-            about="Of sockets that speak GraphQL: in is from clients.",
+            about="Of sockets that speak GraphQL: in is from clients, out to them.",
         ),
         Panel(
             title="How long subscriptions are open",
@@ -68,7 +68,7 @@ SOCKETS: Final = PanelRow(
                 Query(f"histogram_quantile(0.95, {_LENGTHS})", "95 % of {{job}}"),
             ),
             unit="s",
-            about="Of those that have ended. A page that subscribes anew with every click shows here.",
+            about="Of subscriptions that have ended. Short times show a page that subscribes anew with every click.",
         ),
     ),
 )

@@ -26,7 +26,7 @@ _CLIENT: Final = "The client has to change its request"
 _REMEDIES: Final[Mapping[Code, str]] = {
     s.UNAUTHENTICATED: f"Send a valid token; after a rotation, keep the previous key in {name_of('jwt_secret_old')}.",
     s.ADMIN_UNAUTHENTICATED: f"Send one of the tokens in {name_of('admin_tokens')}.",
-    s.BLOCKED: "Lift the block: fraiseql-guard lift.",
+    s.BLOCKED: "Wait for its end, or lift the block: fraiseql-guard lift.",
     s.RATE_LIMITED: "Wait for Retry-After, or give this caller more: fraiseql-guard limit.",
     s.COST_BUDGET_EXCEEDED: f"Wait for the next hour's budget, or raise {name_of('cost_budgets')}.",
     s.CHARGE_TOO_LARGE: _raise("rate_limit_burst", "Send fewer mutations in one request"),
@@ -34,14 +34,14 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.OVERLOADED: _raise("database_pool_size", "Look for slow queries first: fraiseql-guard queries"),
     s.STORE_UNAVAILABLE: f"Bring the Redis of {name_of('redis_url')} back; {name_of('on_store_failure')} decides "
     "what happens until then.",
-    s.GUARD_FAULT: f"Look for {s.FAULT_SEEN.name} in the log: something of the guard's own broke.",
+    s.GUARD_FAULT: f"Look for {s.FAULT_SEEN.name} in the log: it names the part of the guard that failed.",
     s.GUARD_MISCONFIGURED: f"Correct what {s.START_FAILED.name} in the log names, and start again.",
     s.QUERY_TIMEOUT: _raise("query_timeout", "Make the query faster"),
     s.BODY_TIMEOUT: _raise("body_timeout_seconds", "Look at the client's network"),
     s.BODY_TOO_LARGE: _raise("max_body_bytes", "Send a smaller body"),
     s.BODY_SHARE_FULL: (
         f"Send fewer bodies at once, and each without pauses; {name_of('max_buffered_bytes')} is the memory for all "
-        "bodies, of which one caller is given an eighth."
+        "bodies, of which one caller may take an eighth."
     ),
     s.BODY_BUFFER_FULL: f"Wait for Retry-After; {name_of('max_buffered_bytes')} is the memory for all bodies.",
     s.METHOD_NOT_ALLOWED: f"{_CLIENT}: GraphQL comes by POST, or as a query by GET.",
@@ -82,21 +82,23 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.VARIABLES_TOO_LARGE: _raise("max_variables_nodes", _SMALLER),
     s.SUBPROTOCOL_NOT_ACCEPTED: f"{_CLIENT}: offer one of {name_of('socket_protocols')}.",
     s.SOCKET_PROTOCOL: f"{_CLIENT}; detail says which rule it breaks.",
-    s.AMBIGUOUS_TOKEN: f"{_CLIENT}: a request carries one token or API key, connection_init one in one of "
+    s.AMBIGUOUS_TOKEN: f"{_CLIENT}: send one token or API key in a request, and in connection_init only one of "
     f"{name_of('socket_token_keys')}.",
     s.MESSAGE_TOO_LARGE: _raise("max_message_bytes", "Send smaller messages"),
     s.TOO_MANY_MESSAGES: _raise("socket_messages", "Send fewer messages"),
     s.TOO_MANY_SOCKETS: _raise("max_sockets_per_caller", "Use one WebSocket for all operations"),
     s.TOO_MANY_SUBSCRIPTIONS: _raise("max_subscriptions_per_caller", "End subscriptions that are not needed"),
-    s.SOCKETS_FULL: _raise("max_sockets", "Look who holds them first: fraiseql-guard sockets"),
-    s.SUBSCRIPTIONS_FULL: _raise("max_subscriptions", "Look who holds them first: fraiseql-guard sockets"),
+    s.SOCKETS_FULL: _raise("max_sockets", "See first who holds them: fraiseql-guard sockets"),
+    s.SUBSCRIPTIONS_FULL: _raise("max_subscriptions", "See first who holds them: fraiseql-guard sockets"),
     s.SLOW_CONSUMER: _raise("socket_send_seconds", "Look at the client's network"),
     s.STREAM_SILENT: _raise("stream_idle_seconds", "Send heartbeats"),
     s.STREAM_TOO_LONG: _raise("stream_max_seconds", "Make the query faster"),
-    s.KEYS_UNAVAILABLE: f"Look at the issuer behind {name_of('jwks_url')}: {s.KEY_SOURCE_FAILED.name} in the log. Of "
-    "an API key: at the app's api_keys, which fails or takes too long.",
-    s.USER_STATUS_UNAVAILABLE: f"Look at the app's user_status; {name_of('user_status_timeout_ms')} is its time.",
-    s.MEMORY_PRESSURE: _raise("shed_above_memory_percent", "Give the process more memory"),
+    s.KEYS_UNAVAILABLE: f"For tokens, look at {s.KEY_SOURCE_FAILED.name} in the log and at the issuer behind "
+    f"{name_of('jwks_url')}; for API keys, at the app's api_keys, which fails or takes too long.",
+    s.USER_STATUS_UNAVAILABLE: "Look at the app's user_status, which fails or takes longer than "
+    f"{name_of('user_status_timeout_ms')}.",
+    # Not changeable at run time: "fraiseql-guard set" would not take it.
+    s.MEMORY_PRESSURE: f"Give the process more memory, or raise {name_of('shed_above_memory_percent')} and restart.",
     s.HEALTH_FORBIDDEN: f"Add the prober to {name_of('metrics_networks')}, or give it {name_of('metrics_token')}.",
     s.METRICS_FORBIDDEN: f"Add the scraper to {name_of('metrics_networks')}, or give it {name_of('metrics_token')}.",
     s.INTROSPECTION_DENIED: f"Use the schema file instead, or set {name_of('introspection')}=authenticated.",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.settings import CHANGEABLE, name_of
 from fraiseql_guard.core.signals import CODES, FailureReason
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.operator.records import read_refusal
@@ -60,3 +63,10 @@ def test_every_code_has_a_remedy_of_one_sentence():
         sentence = remedy(code)
         assert sentence.endswith("."), code
         assert "\n" not in sentence
+
+
+def test_a_remedy_sets_only_what_an_operator_can_set():
+    changeable = {name_of(option) for option in CHANGEABLE}
+    named = {name for code in CODES for name in re.findall(r"fraiseql-guard set (\w+)", remedy(code))}
+    assert named
+    assert named <= changeable

@@ -108,7 +108,7 @@ CONTRACT: Mapping[str, Case] = {
         {_LIMITED: "0+90x60"},
         "12m",
         JOB,
-        "6 requests a second are refused for their rate",
+        "6 requests a second are refused by rate limits",
         "blog refuses more than 5 requests a second with 429. Find out whether that is one caller (an attack, a loop)"
         " or everybody (a limit that is too low).",
         [{_LIMITED: "0+75x60"}, {_LIMITED: _IDLE}, {_LIMITED: "0+900x4 3600+0x56"}],
@@ -118,8 +118,8 @@ CONTRACT: Mapping[str, Case] = {
         "8m",
         {**JOB, "user_id": "bob"},
         "User bob is refused 12 times a second",
-        "User bob of blog goes on after more than 10 refusals a second. Block the user, or raise the user's limit if"
-        " the traffic is wanted.",
+        "User bob of blog is refused more than 10 times a second, and goes on. Block the user, or raise the user's "
+        "limit if the traffic is wanted.",
         [
             {limited_by("bob"): "0+150x60"},
             {limited_by("anonymous"): "0+6000x60"},
@@ -131,7 +131,7 @@ CONTRACT: Mapping[str, Case] = {
         {_LIMITED: "0+15x60", requests(outcome="refused"): "0+15x60", requests("other"): "0+45x60"},
         "12m",
         JOB,
-        "25% of all requests are refused for their rate",
+        "25% of all requests are refused by rate limits",
         "More than 10 % of the requests to blog are answered 429. If no single caller stands out, the limits are too"
         " low for the ordinary traffic.",
         [
@@ -189,8 +189,8 @@ CONTRACT: Mapping[str, Case] = {
         "8m",
         {**JOB, "source": "login"},
         "Logins fail from 60 addresses or more",
-        "More than half of the logins of blog fail, and from more than 20 addresses: stolen passwords are tried, a few"
-        " from each address, so that no single one is blocked.",
+        "More than half of the logins of blog fail, and from more than 20 addresses: stolen passwords are tried, a "
+        "few from each address, so that no single address is blocked.",
         [
             {failing("login"): "60x60", logins("failed"): "0+2x60", logins("succeeded"): "0+6x60"},  # a busy morning
             {failing("login"): "2x60", logins("failed"): "0+60x60", logins("succeeded"): "0+2x60"},
@@ -216,8 +216,8 @@ CONTRACT: Mapping[str, Case] = {
         "5m",
         JOB,
         "6 logins were locked out within 5m",
-        "More than 5 logins of blog were locked out within 5m: passwords are being guessed, or a client goes on with an"
-        " old one.",
+        "More than 5 logins of blog were locked out within 5m: passwords are being guessed, or a client still uses "
+        "an old one.",
         [
             {'fraiseql_account_lockouts_total{job="blog",instance="a:1"}': "0x8 0+1x5 5+0x40"},
             {'fraiseql_account_lockouts_total{job="blog",instance="a:1"}': "40+0x60"},
@@ -237,7 +237,8 @@ CONTRACT: Mapping[str, Case] = {
         "8m",
         JOB,
         "2 queries a second are stopped at their deadline",
-        "More than 1 query a second of blog does not finish in time.",
+        "More than 1 query a second of blog does not finish in time: expensive queries pass the limits, or the "
+        "database is slow.",
         [
             {_TIMEOUTS: "0+15x60", _STOPPED: _IDLE},
             {_TIMEOUTS: "0+7x60", _STOPPED: "0+8x60"},
@@ -257,7 +258,7 @@ CONTRACT: Mapping[str, Case] = {
         {timed_out("bob"): "0+90x60", timed_out("__other__"): "0+900x60"},
         "8m",
         {**JOB, "user_id": "bob"},
-        "User bob makes more than 5 queries a second run into their deadline",
+        "More than 5 queries a second of user bob are stopped at their deadline",
         "blog is under attack by expensive queries of user bob.",
         [
             {timed_out("bob"): "0+75x60"},
@@ -293,7 +294,7 @@ CONTRACT: Mapping[str, Case] = {
         "10m",
         JOB,
         "0.2 queries a second are stopped at their deadline",
-        "Queries of blog do not finish in time, or PostgreSQL stops their statements: more than one in 10 seconds.",
+        "More than one query in 10 seconds of blog does not finish in time, or PostgreSQL stops one of its statements.",
         [{_TIMEOUTS: "0+1x60", _STOPPED: _IDLE}, {_TIMEOUTS: _IDLE, _STOPPED: _IDLE}],
     ),
     "DatabaseCacheHitRateLow": Case(
@@ -355,8 +356,8 @@ CONTRACT: Mapping[str, Case] = {
         "20m",
         POD,
         "a:1 collects garbage 11 times a second",
-        "Python collects garbage more than 10 times a second in a:1 (blog): many objects are made and kept for a"
-        " while.",
+        "Python collects garbage more than 10 times a second in a:1 (blog): the app makes many objects and keeps "
+        "them for a while.",
         [
             {'python_gc_collections_total{job="blog",instance="a:1",generation="0"}': "0+150x120", _SEEN: "0+1x120"},
             {'python_gc_collections_total{job="other",instance="o:1",generation="0"}': "0+900x120", _SEEN: "0+1x120"},

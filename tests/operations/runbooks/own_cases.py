@@ -15,13 +15,13 @@ _SOCKETS_LIMIT = f"fraiseql_guard_sockets_limit{{{_POD}}}"
 _ABANDONED = f"fraiseql_guard_abandoned_total{{{_POD}}}"
 _ABANDONED_TEXT = (
     "The app of a:1 goes on after its deadline",
-    "Requests of a:1 (blog) were cancelled and did not end: the app swallows its cancellation, and its work is no"
-    " longer bounded.",
+    "Requests of a:1 (blog) were cancelled and did not end: the app ignores the cancellation, so that no deadline "
+    "bounds its work.",
 )
 _FAULTS_TEXT = (
     "The guard of a:1 is broken in part: settle",
-    "Something unexpected happened inside the guard (settle). What could not be checked was refused. The log's"
-    " guard.fault lines say what it was.",
+    "An unexpected error happened inside the guard (settle). What could not be checked was refused. The guard.fault "
+    "lines in the log say what it was.",
 )
 
 
@@ -113,9 +113,9 @@ FURTHER: Sequence[tuple[str, Case]] = (
             {f"fraiseql_guard_store_breaker_open{{{_POD}}}": "1 1 0 1 1 0 1 1 0 1 1 0 1 1 0 1 1 0"},
             "4m",
             POD,
-            "a:1 has given up its store",
-            "The breaker of a:1 (blog) is open: limits are decided without Redis, as the failure policy says, and"
-            " sanctions of other workers are not seen.",
+            "a:1 decides without its store (breaker open)",
+            "The breaker of a:1 (blog) is open, or opens again and again: limits are decided without Redis, as the "
+            "failure policy says, and sanctions of other workers are not seen.",
         ),
     ),
 )
@@ -132,8 +132,8 @@ OWN: Mapping[str, Case] = {
         "8m",
         {**JOB, "code": "OVERLOADED"},
         "94.51% of all requests are answered 503 OVERLOADED",
-        "The guard of blog does not serve more than 5 % of all requests, for reasons that no caller can do anything"
-        " about; OVERLOADED is one of them.",
+        "The guard of blog answers more than 5 % of all requests with 503, for reasons that callers cannot change; "
+        "OVERLOADED is one of them.",
         [
             {refusals("OVERLOADED"): "0+3x60", requests(outcome="refused"): "0+3x60", requests(): "0+57x60"},
             {refusals("OVERLOADED"): _IDLE, requests(): _IDLE},
@@ -146,7 +146,7 @@ OWN: Mapping[str, Case] = {
         {refusals("CONCURRENCY_LIMIT"): "0+15x60", requests(outcome="refused"): "0+15x60", requests(): "0+45x60"},
         "12m",
         JOB,
-        "25% of all requests are refused because their callers have too much at work",
+        "25% of all requests are refused because their callers have too many operations at work",
         "More than 10 % of the requests to blog are answered CONCURRENCY_LIMIT: one caller asks for too much at once,"
         " or operations take so long that everybody does.",
         [
@@ -196,8 +196,8 @@ OWN: Mapping[str, Case] = {
         "10m",
         JOB,
         "No instance of blog is seen any more",
-        "Prometheus has seen 2 instances of blog within 1h and sees none now: all are gone, or none shows it its"
-        " metrics.",
+        "Prometheus has seen 2 instances of blog within 1h and sees none now: all are gone, or Prometheus cannot "
+        "read their metrics.",
         [
             {
                 f"fraiseql_response_time_seconds_count{{{_POD}}}": "0+1x20 stale",
@@ -215,7 +215,8 @@ OWN: Mapping[str, Case] = {
         "9m",
         POD,
         "a:1 does not answer Prometheus",
-        "a:1 (blog) is to be scraped and cannot be: it has ended, its loop stands still, or it refuses its metrics.",
+        "Prometheus cannot scrape a:1 (blog): it has ended, its event loop is blocked, or it refuses to show its "
+        "metrics.",
         [
             {f"up{{{_POD}}}": "1x20 0x2 1x40", f"fraiseql_response_time_seconds_count{{{_POD}}}": "0+1x60"},
             {'up{job="node",instance="n:1"}': "0x60"},  # another program's
@@ -227,9 +228,9 @@ OWN: Mapping[str, Case] = {
         {f'fraiseql_guard_admin_failures_total{{{_POD},token="wrong"}}': "0+3x60"},
         "8m",
         JOB,
-        "0.2 wrong tokens a second are shown to the operator's API",
-        "Wrong tokens come to the operator's API of blog again and again: they are guessed, or a program of yours goes"
-        " on with an old one.",
+        "0.2 wrong tokens a second are sent to the operator's API",
+        "The operator's API of blog gets wrong tokens again and again: an attacker guesses, or a program of yours "
+        "still uses an old token.",
         [
             {f'fraiseql_guard_admin_failures_total{{{_POD},token="wrong"}}': "0x9 3x60"},  # typing errors
             {f'fraiseql_guard_admin_failures_total{{{_POD},token="missing"}}': "0+30x60"},
@@ -239,9 +240,9 @@ OWN: Mapping[str, Case] = {
         {f"fraiseql_guard_store_breaker_open{{{_POD}}}": "1x20"},
         "2m",
         POD,
-        "a:1 has given up its store",
-        "The breaker of a:1 (blog) is open: limits are decided without Redis, as the failure policy says, and sanctions"
-        " of other workers are not seen.",
+        "a:1 decides without its store (breaker open)",
+        "The breaker of a:1 (blog) is open, or opens again and again: limits are decided without Redis, as the "
+        "failure policy says, and sanctions of other workers are not seen.",
         [
             {f"fraiseql_guard_store_breaker_open{{{_POD}}}": "0x20"},
             {f"fraiseql_guard_store_breaker_open{{{_POD}}}": "0x4 1 0x20"},  # a hiccup
@@ -251,8 +252,8 @@ OWN: Mapping[str, Case] = {
         {f'fraiseql_guard_store_failures_total{{{_POD},reason="timeout"}}': "0+3x60"},
         "12m",
         {**JOB, "reason": "timeout"},
-        "0.2 exchanges with the store fail a second (timeout)",
-        "Exchanges of blog with Redis go on failing: timeout.",
+        "0.2 calls to the store fail a second (timeout)",
+        "Calls of blog to Redis go on failing: timeout.",
         [{f'fraiseql_guard_store_failures_total{{{_POD},reason="timeout"}}': "0+1x60"}],
     ),
     "GuardMonitoring": Case(
@@ -267,7 +268,7 @@ OWN: Mapping[str, Case] = {
         {f'fraiseql_guard_sanctions_total{{{_POD},policy="brute_force"}}': "0x8 1+0x50"},
         "4m",
         {**JOB, "policy": "brute_force"},
-        "1 blocked automatically (brute_force)",
+        "Callers blocked automatically: 1 (brute_force)",
         "The guard of blog has blocked callers for brute_force within 5m. The log names them, and lifting is one"
         " command.",
         [{f'fraiseql_guard_sanctions_total{{{_POD},policy="operator"}}': "0x8 1+0x50"}],
@@ -277,8 +278,8 @@ OWN: Mapping[str, Case] = {
         "2m",
         POD,
         "A proxy in front of a:1 is not trusted",
-        "All callers behind a proxy of a:1 (blog) look alike: they share one bucket and none of them is blocked. Name"
-        " the proxy among the trusted ones.",
+        "All callers behind a proxy of a:1 (blog) look alike: they share one bucket and none of them is blocked. "
+        "Name the proxy in FRAISEQL_GUARD_TRUSTED_PROXIES.",
         [{f"fraiseql_guard_shared_peer{{{_POD}}}": "0x20"}],
     ),
     "GuardFaults": Case(
@@ -297,9 +298,9 @@ OWN: Mapping[str, Case] = {
         {f'fraiseql_guard_label_overflow_total{{{_POD},metric="m_total"}}': "0x8 7+0x50"},
         "4m",
         {**JOB, "metric": "m_total"},
-        "m_total has more callers than labels",
-        "Events of m_total are counted under __other__: more users or addresses than a metric may have. Sums are still"
-        " exact; the log has the names.",
+        "m_total has more callers than it can name",
+        "Events of m_total are counted under __other__: there are more users or addresses than a metric may name. "
+        "Sums are still exact; the log has the names.",
         [{f'fraiseql_guard_label_overflow_total{{{_POD},metric="m_total"}}': "7+0x50"}],
     ),
     "GuardLogLinesLost": Case(
@@ -322,8 +323,8 @@ OWN: Mapping[str, Case] = {
         "8m",
         POD,
         "a:1 has 85% of its WebSockets open",
-        "a:1 (blog) has more than 80 % of the WebSockets open that it may have. Callers without a verified user are"
-        " refused already.",
+        "a:1 (blog) has more than 80 % of its allowed WebSockets open. Callers without a verified user may be "
+        "refused already.",
         [
             {sockets(): "1600x60", sockets("other"): "0x60", _SOCKETS_LIMIT: "2000x60"},
             {sockets(): "0x8 1900x8 0x60", _SOCKETS_LIMIT: "2000x60"},  # a peak
@@ -340,8 +341,8 @@ OWN: Mapping[str, Case] = {
         "10m",
         JOB,
         "Clients of blog open their WebSockets again and again",
-        "Within a minute more than five times as many WebSockets of blog are opened as stay open: something ends them,"
-        " and their clients come back.",
+        "In a minute, clients of blog open more than five times as many WebSockets as stay open: something ends "
+        "them, and the clients come back.",
         [
             {_OPENED: "0x8 500x60", sockets(): "500x8 500x60"},  # a deployment: all come back once
             {_OPENED: "0+15x60", sockets(): "100x60"},  # pages that are opened and left
@@ -353,7 +354,7 @@ OWN: Mapping[str, Case] = {
         {_SLOW: "0+3x60"},
         "12m",
         POD,
-        "0.2 WebSockets of a:1 are ended a second because their clients do not read",
+        "0.2 WebSockets of a:1 are ended each second because their clients do not read",
         "Clients of a:1 (blog) do not read what they have asked for: their network is slow, or they keep memory busy on"
         " purpose.",
         [{_SLOW: "0x9 5x60"}, {_SLOW.replace("slow_consumer", "client"): "0+60x60"}],

@@ -95,8 +95,8 @@ def test_an_alert_tells_namespaces_apart(tmp_path):
         "exp_labels": {**labels, "severity": "critical", "runbook": "the-guard-itself"},
         "exp_annotations": {
             "summary": "90% of all requests are answered 503 OVERLOADED",
-            "description": "The guard of api/shop does not serve more than 5 % of all requests, for reasons that no"
-            " caller can do anything about; OVERLOADED is one of them.",
+            "description": "The guard of api/shop answers more than 5 % of all requests with 503, for reasons that "
+            "callers cannot change; OVERLOADED is one of them.",
             "runbook_url": "docs/runbooks/the-guard-itself.md",
         },
     }
