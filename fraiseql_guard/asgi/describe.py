@@ -12,7 +12,7 @@ from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core import request
 from fraiseql_guard.core.callers import Identity
-from fraiseql_guard.core.context import RequestContext, first_lines
+from fraiseql_guard.core.context import RequestContext, everywhere, first_lines
 from fraiseql_guard.core.place import Place
 from fraiseql_guard.core.signals import UNKNOWN
 from fraiseql_guard.telemetry.trace import request_id, trace_id
@@ -66,6 +66,14 @@ def nest(ctx: RequestContext, scope: Scope, runtime: Runtime) -> None:
     outer = request.context_of(scope)
     if outer is not None:
         ctx.nest(outer, runtime.books, authenticates=runtime.authenticates)
+
+
+def cover(outer: RequestContext, scope: Scope, runtime: Runtime) -> None:
+    """Tell outer guards, for which this is no GraphQL path, that it is one of this guard's, and what protects it. Their
+    contexts know it, and not the scope: an app in between may have made a new one."""
+    if runtime.paths.place(scope).graphql is not None:
+        for each in everywhere(outer):
+            each.covered = (each.covered or frozenset()) | runtime.on_graphql_paths_alone
 
 
 def context_of(scope: Scope, runtime: Runtime) -> RequestContext:

@@ -85,7 +85,7 @@ class Dispatcher:
             if nested:
                 nest(ctx, scope, runtime)
             if not ctx.guarded and self._uncovered.looking:
-                receive, send = self._uncovered.watch(scope, receive, send)
+                receive, send = self._uncovered.watch(scope, receive, send, ctx)
             runtime.control.ensure_polling()
             return RequestHandler(runtime, app, scope, receive, send, ctx).run()
         except Exception as error:  # noqa: BLE001 - as the docstring says
@@ -162,7 +162,7 @@ class Dispatcher:
         ctx.for_operator = for_operator or self._operators_at(place) is not None
         runtime.control.ensure_polling()
         if not ctx.guarded and self._uncovered.looking:
-            receive, send = self._uncovered.watch(scope, receive, send)
+            receive, send = self._uncovered.watch(scope, receive, send, ctx)
         return Upgrade(self, self._http_answers, scope, send, ctx).run(app, receive)
 
 

@@ -22,6 +22,7 @@ from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, made_for_one_route, schema_of
 from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.app_routes import guarded_endpoints
+from fraiseql_guard.asgi.describe import cover
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.elsewhere import on_graphql_paths
 from fraiseql_guard.asgi.inner_guards import names_inside, told
@@ -273,6 +274,8 @@ class Middleware:
         """
         around.meet(self)
         outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
+        if outer is not None and not outer.guarded:
+            self._runtime.tell(cover, outer, scope, self._runtime)
         if outer is not None and at_work(outer):
             outer.books, outer.accounts = around.runtime.books, around.runtime.accounts
         else:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from fraiseql_guard.asgi.logins import MARK
 from fraiseql_guard.asgi.mounts import MountPrefixes
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import Protection
 
@@ -40,7 +40,7 @@ class UncoveredGraphQL:
     guard covers its paths, if it has the ``needed`` protections.
     """
 
-    def __init__(self, warn: Callable[[str], None], needed: Iterable[Protection] = ()) -> None:
+    def __init__(self, warn: Callable[[str], None], needed: frozenset[Protection] = frozenset()) -> None:
         self._warn = warn
         self._needed = needed
         self._warned: set[str] = set()
@@ -51,32 +51,25 @@ class UncoveredGraphQL:
         """Whether requests are still watched: until the tenth path was warned of."""
         return len(self._warned) < _MOST_WARNINGS
 
-    def watch(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
+    def watch(self, scope: Scope, receive: Receive, send: Send, ctx: RequestContext) -> tuple[Receive, Send]:
         """``receive`` and ``send`` of one request, watched if it may be GraphQL."""
         asked = _Asked(scope)
         if asked.by_body is None and not asked.found:
             return receive, send
-        # Read now, because apps may change a scope: the path that the client asked for, and this guard's mark.
-        note = partial(self._note, scope, str(scope["path"]), scope.get(MARK))
+        # The path that the client asked for is read now, because apps may change a scope.
+        note = partial(self._note, scope, str(scope["path"]), ctx)
         return asked.watched(receive), _watched(send, asked, note)
 
-    def _note(self, scope: Scope, asked_path: str, own: Any) -> None:
+    def _note(self, scope: Scope, asked_path: str, ctx: RequestContext) -> None:
         path = (self._mounts.route_of(scope) or asked_path)[:_LONGEST_SHOWN]
-        if path in self._warned or not self.looking or self._covered_inside(scope, own):
+        covered_inside = ctx.covered is not None and self._needed <= ctx.covered
+        if path in self._warned or not self.looking or covered_inside:
             return
         self._warned.add(path)
         self._warn(
             f"{path} serves GraphQL and is not guarded: queries are not measured there and need no token. Name it in "
             f"{name_of('graphql_paths')}, beside the other paths"
         )
-
-    def _covered_inside(self, scope: Scope, own: Any) -> bool:
-        """Whether an inner guard decides about the path, whatever it has decided."""
-        inside = scope.get(MARK)
-        if inside is None or inside is own:
-            return False
-        covers = inside.runtime.paths.place(scope).graphql is not None
-        return covers and all(map(inside.runtime.mounted, self._needed))
 
 
 class _Asked:

@@ -12,7 +12,7 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.measured import Measured, joint_hash
 from fraiseql_guard.core.place import NOWHERE, Place
 from fraiseql_guard.core.rule_candidates import Candidates, RuleInForce, RuleShare
-from fraiseql_guard.core.signals import ANONYMOUS, FailureReason
+from fraiseql_guard.core.signals import ANONYMOUS, FailureReason, Protection
 from fraiseql_guard.core.statement import Naming
 from fraiseql_guard.core.token_buckets import Bucket, Charge
 
@@ -123,6 +123,7 @@ class RequestContext:
     # How it is answered.
     own_page: bool = False  # answered by the guard itself: metrics, health
     enforced: bool = False  # the guard enforces anything
+    covered: frozenset[Protection] | None = None  # what inner guards protect this GraphQL path with; None without one
     head_key: Hashable = None  # identifies all requests with the same head
     head: Any = None  # the CachedHead of these requests (asgi/head_cache.py)
     # Outer guards, which have let the same request pass: see nest().

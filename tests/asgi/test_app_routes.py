@@ -187,13 +187,14 @@ async def test_a_guard_further_inside_counts_as_one_if_it_asks_for_tokens_and_me
     ("inner", "warned"), [(Guard, False), (QueryLimitMiddleware, False), (RateLimitMiddleware, True)]
 )
 @pytest.mark.parametrize("query", ["{ name }", "{ __schema { description } }"], ids=["answered", "refused"])
+@pytest.mark.parametrize("scopes", [lambda scope: scope, dict], ids=["of one scope", "of a scope of its own"])
 async def test_the_first_request_warns_where_a_guard_that_the_app_hides_does_not_measure(
-    inner: Any, warned: bool, query: str, guarded: Any
+    inner: Any, warned: bool, query: str, scopes: Any, guarded: Any
 ) -> None:
     mounted = inner(of_ariadne())
 
     async def hides(scope: Any, receive: Any, send: Any) -> None:
-        await mounted({**scope} if scope["type"] == "lifespan" else scope, receive, send)
+        await mounted(scopes(scope), receive, send)
 
     guard = guarded(Starlette(routes=[Mount("/x", hides)]))
     await request(guard, path="/x/graphql", body=json.dumps({"query": query}).encode())

@@ -119,7 +119,19 @@ async def test_an_endpoint_on_every_path_is_not_told_of_others(guarded: Any) -> 
     assert told(guard, "GraphQL is served on every path") == []
 
 
-@pytest.mark.parametrize("between", [lambda app: app, CORSMiddleware], ids=["directly", "with something between"])
+def copying(app: Any) -> Any:
+    """Middleware that hands a scope of its own on, as tracing does."""
+
+    async def copies(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope}, receive, send)
+
+    copies.app = app  # type: ignore[attr-defined]
+    return copies
+
+
+@pytest.mark.parametrize(
+    "between", [lambda app: app, CORSMiddleware, copying], ids=["directly", "with something between", "with a copy"]
+)
 @pytest.mark.parametrize("path", ["/query", "/graphql"])
 async def test_a_guard_further_inside_says_itself_on_which_paths_it_is_served(
     between: Any, path: str, guarded: Any
@@ -130,6 +142,7 @@ async def test_a_guard_further_inside_says_itself_on_which_paths_it_is_served(
     assert asked.status == (200 if path == "/query" else 404)
     denied = await graphql(guard, "{ __schema { description } }", path="/query")
     assert denied.code == "INTROSPECTION_DENIED"
+    assert (await upgrade(guard, "/query", http=True, offers=[T])).status == 101
     assert told(guard, "/query serves GraphQL") == []
 
 

@@ -223,7 +223,7 @@ def test_who_comes_back_after_retry_after_is_admitted(guarded, clock, windows, b
 )
 def test_a_window_that_can_never_be_short_is_worth_a_warning(options, idle, tighter) -> None:
     (sentence,) = warnings_of(Settings.load({}, **options))
-    assert f"{idle} refuses nothing that {tighter} lets pass" in sentence
+    assert f"{idle} refuses nothing that {tighter} admits" in sentence
 
 
 @pytest.mark.parametrize("rate", ["100/minute, 1000/hour", "100/minute, 150/hour", "10/second, 60/minute"])
