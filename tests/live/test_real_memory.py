@@ -31,6 +31,8 @@ pytestmark = pytest.mark.skipif(not levels(), reason="no control group counts th
 
 ATTEMPTS = 5
 """Others in our control group may start or end something large meanwhile: then all begins anew."""
+PATIENCE_SECONDS = 180
+"""A busy machine may take a minute to hand out gigabytes."""
 LEAST = 400 * MIB
 """What the container is half full with at least, so that others in our control group do not decide the test."""
 
@@ -51,7 +53,7 @@ class Hungry:
     def tell(self, what: str, size: int) -> int:
         """Returns the bytes in use."""
         self.held = size if what == "hold" else self.held
-        used = int(httpx.get(f"{self._url}/{what}/{size}", timeout=30, trust_env=False).text)
+        used = int(httpx.get(f"{self._url}/{what}/{size}", timeout=PATIENCE_SECONDS, trust_env=False).text)
         self._others.append(used - self.held)
         return used
 
