@@ -69,8 +69,10 @@ def nest(ctx: RequestContext, scope: Scope, runtime: Runtime) -> None:
 
 
 def cover(outer: RequestContext, scope: Scope, runtime: Runtime) -> None:
-    """Tell outer guards, for which this is no GraphQL path, that it is one of this guard's, and what protects it. Their
-    contexts know it, and not the scope: an app in between may have made a new one."""
+    """If the path is a GraphQL path of this inner guard, note its protections in the contexts of the outer guards.
+
+    The scope could not carry them: an app in between may have made a new one.
+    """
     if runtime.paths.place(scope).graphql is not None:
         for each in everywhere(outer):
             each.covered = (each.covered or frozenset()) | runtime.on_graphql_paths_alone

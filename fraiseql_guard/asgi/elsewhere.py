@@ -71,8 +71,7 @@ def _inwards(app: Any, guards: type) -> Iterator[Any]:
 
 
 def _with_endpoint(app: Any, holder: Any, endpoint: OnGraphQLPaths) -> Any:
-    """The app after ``holder``, the middleware around the endpoint, got the wrapped one; without a holder that
-    itself."""
+    """The app, with ``endpoint`` put into ``holder``, the middleware around it. Without a holder, ``endpoint``."""
     if holder is None:
         return endpoint
     try:
